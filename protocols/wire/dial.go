@@ -1,0 +1,307 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Resolver finds addresses and ports; *net.Resolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+	LookupPort(ctx context.Context, network, service string) (int, error)
+}
+
+// headStart is what an address gets before the next one is tried beside it (RFC 8305, section 5).
+const headStart = 250 * time.Millisecond
+
+// Dialer opens connections to mail servers.
+type Dialer struct {
+	// Timeout is the inactivity limit: for the connection to each address, for the TLS handshake and for every later
+	// read and write. 0 is none.
+	Timeout time.Duration
+	// Plugin is a command that gives the connection instead of TCP, on its standard input and output: fetchmail(1),
+	// --plugin. %h and %p in it are the host and the service.
+	Plugin string
+	// TLS wraps the connection at once; nil is plain, StartTLS may follow.
+	TLS   *TLS
+	Trace Trace
+	// Resolver is net.DefaultResolver if nil.
+	Resolver Resolver
+	// DialContext connects to one address, as net.Dialer.DialContext, which it is if nil.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Attempt is the failure to reach one address.
+type Attempt struct {
+	IP, Port string
+	Err      error
+}
+
+// Reason is the text of strerror(3) for the failure: "Connection refused".
+func (a Attempt) Reason() string { return Strerror(a.Err) }
+
+// DialError says why no connection came about.
+type DialError struct {
+	Host, Service string
+	Attempts      []Attempt // addresses that were tried, in their order
+	Err           error     // name look-up, unknown service, plugin; nil if addresses were tried
+}
+
+func (e *DialError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("cannot connect to %s:%s: %v", e.Host, e.Service, e.Err)
+	}
+	return fmt.Sprintf("connection to %s:%s failed: %s", e.Host, e.Service, e.Reason())
+}
+
+// Reason is the text of strerror(3) for the last attempt.
+func (e *DialError) Reason() string {
+	if len(e.Attempts) == 0 {
+		return Strerror(e.Err)
+	}
+	return e.Attempts[len(e.Attempts)-1].Reason()
+}
+
+// Lines are the reference's words on standard error, without prefix. Proto is the protocol's name: "POP3".
+// The first is "Connection errors for this poll:", as the reference heads them.
+func (e *DialError) Lines(proto string) []string {
+	lines := []string{"Connection errors for this poll:"}
+	for i, a := range e.Attempts {
+		lines = append(lines, fmt.Sprintf("name %d: connection to %s:%s [%s/%s] failed: %s.", i, e.Host, e.Service, a.IP, a.Port, a.Reason()))
+	}
+	return append(lines, fmt.Sprintf("%s connection to %s failed: %s", proto, e.Host, e.Reason()))
+}
+
+// Unwrap returns the errors of the look-up and of all attempts.
+func (e *DialError) Unwrap() []error {
+	var all []error
+	if e.Err != nil {
+		all = append(all, e.Err)
+	}
+	for _, a := range e.Attempts {
+		all = append(all, a.Err)
+	}
+	return all
+}
+
+// Strerror is the text of the C library for the error number in err ("Connection refused"), or err's own text.
+func Strerror(err error) string {
+	if err == nil {
+		return "Success"
+	}
+	if errors.Is(err, ErrTimeout) {
+		err = syscall.ETIMEDOUT
+	}
+	var no syscall.Errno
+	if !errors.As(err, &no) {
+		return err.Error()
+	}
+	text := no.Error() // Go has the same texts in lower case
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// Dial connects to a host, a name or an IP address with or without brackets, at a service, a port number or a name
+// of /etc/services. The context ends the connection for its whole life: when it is done, every call that is blocked
+// and every later one returns an error that wraps context.Cause(ctx).
+//
+// A failure to connect is a *DialError, a failure of TLS a *TLSError.
+func (d *Dialer) Dial(ctx context.Context, host, service string) (*Conn, error) {
+	if d.TLS != nil {
+		if err := d.TLS.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	c, err := d.open(ctx, host, service)
+	if err != nil {
+		return nil, err
+	}
+	if d.TLS != nil {
+		if err := c.StartTLS(ctx, d.TLS); err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (d *Dialer) open(ctx context.Context, host, service string) (*Conn, error) {
+	if d.Plugin != "" {
+		p, err := startPlugin(d.Plugin, host, service)
+		if err != nil {
+			return nil, &DialError{Host: host, Service: service, Err: err}
+		}
+		c := newConn(ctx, p.conn, host, d.Timeout)
+		c.plugin = p
+		return c, nil
+	}
+	addrs, port, err := d.resolve(ctx, host, service)
+	if err != nil {
+		return nil, &DialError{Host: host, Service: service, Err: canceled(ctx, err)}
+	}
+	raw, attempts := d.race(ctx, addrs, port)
+	if raw == nil {
+		fail := &DialError{Host: host, Service: service, Attempts: attempts}
+		if ctx.Err() != nil {
+			fail.Err = &CanceledError{Cause: context.Cause(ctx)}
+		}
+		return nil, fail
+	}
+	return newConn(ctx, raw, host, d.Timeout), nil
+}
+
+func canceled(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &CanceledError{Cause: context.Cause(ctx)}
+	}
+	return err
+}
+
+// resolve finds the addresses of a host, in the order of RFC 6724, and the number of a port.
+func (d *Dialer) resolve(ctx context.Context, host, service string) ([]netip.Addr, string, error) {
+	var r Resolver = net.DefaultResolver
+	if d.Resolver != nil {
+		r = d.Resolver
+	}
+	if d.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, d.Timeout, &TimeoutError{Limit: d.Timeout})
+		defer cancel()
+	}
+	port, err := lookupPort(ctx, r, service)
+	if err != nil {
+		return nil, "", err
+	}
+	if a, err := netip.ParseAddr(Unbracket(host)); err == nil {
+		return []netip.Addr{a}, port, nil
+	}
+	addrs, err := r.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, "", canceledCause(ctx, err)
+	}
+	if len(addrs) == 0 {
+		return nil, "", &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
+	}
+	return addrs, port, nil
+}
+
+// canceledCause prefers the time limit of a phase to the error that it has led to.
+func canceledCause(ctx context.Context, err error) error {
+	var limit *TimeoutError
+	if cause := context.Cause(ctx); errors.As(cause, &limit) {
+		return limit
+	}
+	return err
+}
+
+func lookupPort(ctx context.Context, r Resolver, service string) (string, error) {
+	if n, err := strconv.Atoi(service); err == nil {
+		if n < 1 || n > 65535 {
+			return "", fmt.Errorf("port %d is not between 1 and 65535", n)
+		}
+		return strconv.Itoa(n), nil
+	}
+	n, err := r.LookupPort(ctx, "tcp", service)
+	if err != nil {
+		return "", canceledCause(ctx, err)
+	}
+	return strconv.Itoa(n), nil
+}
+
+// Unbracket takes the brackets off an IPv6 address: "[::1]" becomes "::1".
+func Unbracket(host string) string {
+	if s, ok := strings.CutPrefix(host, "["); ok {
+		if s, ok := strings.CutSuffix(s, "]"); ok {
+			return s
+		}
+	}
+	return host
+}
+
+// race tries the addresses in order, each a little after the one before it or as soon as that one has failed, and
+// returns the first connection. Without one it returns all failures, in the order of the addresses.
+func (d *Dialer) race(ctx context.Context, addrs []netip.Addr, port string) (net.Conn, []Attempt) {
+	type result struct {
+		i    int
+		conn net.Conn
+		err  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan result)
+	attempts := make([]Attempt, len(addrs))
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var winner net.Conn
+	for started, running := 0, 0; started < len(addrs) && winner == nil || running > 0; {
+		next := timer.C
+		if started == len(addrs) || winner != nil {
+			next = nil
+		}
+		select {
+		case <-next:
+			i := started
+			started++
+			running++
+			attempts[i] = Attempt{IP: addrs[i].Unmap().String(), Port: port}
+			go func() {
+				conn, err := d.connect(ctx, net.JoinHostPort(addrs[i].String(), port))
+				results <- result{i, conn, err}
+			}()
+			timer.Reset(headStart)
+		case r := <-results:
+			running--
+			winner = d.judge(attempts, r.i, r.conn, r.err, winner)
+			if winner != nil {
+				cancel() // the others return at once
+			} else {
+				timer.Reset(0)
+			}
+		}
+	}
+	if winner != nil {
+		return winner, nil
+	}
+	return nil, attempts
+}
+
+// judge notes the result of one attempt and returns the connection that is used.
+func (d *Dialer) judge(attempts []Attempt, i int, conn net.Conn, err error, winner net.Conn) net.Conn {
+	a := &attempts[i]
+	switch {
+	case winner != nil:
+		if conn != nil {
+			_ = conn.Close()
+		}
+		return winner
+	case err != nil:
+		a.Err = err
+		d.Trace.note(fmt.Sprintf("Trying to connect to %s/%s...connection failed.", a.IP, a.Port))
+		return nil
+	}
+	d.Trace.note(fmt.Sprintf("Trying to connect to %s/%s...connected.", a.IP, a.Port))
+	return conn
+}
+
+func (d *Dialer) connect(ctx context.Context, address string) (net.Conn, error) {
+	if d.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, d.Timeout, &TimeoutError{Limit: d.Timeout})
+		defer cancel()
+	}
+	dial := d.DialContext
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	conn, err := dial(ctx, "tcp", address)
+	if err != nil {
+		return nil, canceledCause(ctx, err)
+	}
+	return conn, nil
+}

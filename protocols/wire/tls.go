@@ -1,0 +1,197 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// TLS is the policy for one server: what is offered, and what a certificate must be like.
+type TLS struct {
+	// ServerName is told to the server (SNI) and must be in the certificate; the dialed host if "".
+	ServerName string
+	// CheckCert makes a doubtful certificate an error (sslcertck); otherwise it is a warning.
+	CheckCert bool
+	// CertFile is a PEM file of trusted certificates (sslcertfile), CertPath a folder of such files (sslcertpath).
+	// If both are "" it is the system's, or what SSL_CERT_FILE and SSL_CERT_DIR name.
+	CertFile, CertPath string
+	// ClientCert and ClientKey are PEM files for the server's question who we are (sslcert, sslkey).
+	ClientCert, ClientKey string
+	// KeyPassword gives the password of an encrypted ClientKey; it may be nil.
+	KeyPassword func(ctx context.Context) (string, error)
+	// CommonName must be in the certificate in place of the server's name (sslcommonname).
+	CommonName string
+	// Fingerprint is the digest of the server's certificate: MD5, SHA-1 or SHA-256 in hexadecimal, with or without
+	// colons, in any case (sslfingerprint). It is checked besides the certificate chain, not in its place.
+	Fingerprint string
+	// Proto is the value of sslproto. ProtoSet tells that it was given, even if it is "".
+	Proto    string
+	ProtoSet bool
+	// Warn takes lines for standard error, without prefix and line end. It may be nil.
+	Warn func(line string)
+	// Trace takes the lines of -v about certificate and cipher.
+	Trace Trace
+	// Now is time.Now if nil.
+	Now func() time.Time
+}
+
+// TLSError says why a TLS connection was not made.
+type TLSError struct {
+	// Lines are for standard error, in the reference's words, without prefix and line end.
+	Lines []string
+	// Err is the cause; a *CertError if it was the certificate.
+	Err error
+}
+
+func (e *TLSError) Error() string { return "TLS: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *TLSError) Unwrap() error { return e.Err }
+
+// Validate tells whether the values can be used at all; it reads no file.
+func (t *TLS) Validate() error {
+	_, _, err := parseProto(t.Proto)
+	return err
+}
+
+func (t *TLS) warn(lines ...string) {
+	for _, l := range lines {
+		if t.Warn != nil {
+			t.Warn(l)
+		}
+	}
+}
+
+func (t *TLS) now() time.Time {
+	if t.Now != nil {
+		return t.Now()
+	}
+	return time.Now()
+}
+
+// name is what the certificate must be for.
+func (t *TLS) name(host string) string {
+	switch {
+	case t.CommonName != "":
+		return t.CommonName
+	case t.ServerName != "":
+		return Unbracket(t.ServerName)
+	}
+	return Unbracket(host)
+}
+
+// failed makes a TLSError; the last line is the reference's summary.
+func (t *TLS) failed(host string, err error, lines ...string) error {
+	return &TLSError{Lines: append(lines, t.name(host)+": SSL connection failed."), Err: err}
+}
+
+// handshake makes a TLS client of raw. A failure is a *TLSError.
+func (t *TLS) handshake(ctx context.Context, raw net.Conn, host string) (*tls.Conn, error) {
+	config, check, err := t.config(ctx, host)
+	if err != nil {
+		return nil, t.failed(host, err, err.Error())
+	}
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = &CanceledError{Cause: context.Cause(ctx)}
+		}
+		return nil, t.failed(host, err, check.lines...)
+	}
+	state := conn.ConnectionState()
+	t.Trace.note(fmt.Sprintf("fetchmail: SSL/TLS: using protocol %s, cipher %s, %s",
+		versionName(state.Version), suiteName(state.CipherSuite), secretBits(state.CipherSuite)))
+	if len(check.lines) > 0 {
+		t.warn("Warning: the connection is insecure, continuing anyways. (Better use --sslcertck!)")
+	}
+	return conn, nil
+}
+
+// config makes the configuration for one handshake and the check that it will call.
+func (t *TLS) config(ctx context.Context, host string) (*tls.Config, *check, error) {
+	v, known, err := parseProto(t.Proto)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !known || t.ProtoSet && t.Proto == "" {
+		t.warn(fmt.Sprintf("Invalid SSL protocol '%s' specified, using default autoselect (auto).", t.Proto))
+	}
+	roots, err := loadRoots(t.CertFile, t.CertPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	sni := t.ServerName
+	if sni == "" {
+		sni = host
+	}
+	c := &check{policy: t, host: host, roots: roots}
+	config := &tls.Config{
+		ServerName: Unbracket(sni), MinVersion: v.min, MaxVersion: v.max, CipherSuites: v.suites(),
+		// The policy is not that of crypto/tls (sslcommonname, sslfingerprint, certificates with a common name only,
+		// no sslcertck): VerifyConnection does all of it, on every handshake.
+		InsecureSkipVerify: true,
+		VerifyConnection:   c.verify,
+	}
+	config.GetClientCertificate, err = t.clientCertificate(ctx)
+	return config, c, err
+}
+
+// CertError says what is wrong with a server's certificate, and what can be done about it.
+type CertError struct {
+	Check     string // the check that failed: "chain", "name", "dates", "fingerprint"
+	Expected  string // the name or the fingerprint that was asked for
+	Subject   string
+	Names     []string // of the certificate
+	Issuer    string
+	NotBefore time.Time
+	NotAfter  time.Time
+	SHA256    string // upper case, with colons
+	Remedy    string
+	Err       error
+}
+
+func (e *CertError) Error() string {
+	s := fmt.Sprintf("certificate refused (%s): %v; it is for %s, issued by %s, valid from %s to %s, SHA-256 %s",
+		e.Check, e.Err, e.Subject, e.Issuer, e.NotBefore.UTC().Format(time.RFC3339), e.NotAfter.UTC().Format(time.RFC3339), e.SHA256)
+	if e.Remedy != "" {
+		s += "; " + e.Remedy
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *CertError) Unwrap() error { return e.Err }
+
+var errNoCertificate = errors.New("server has sent no certificate")
+
+func versionName(v uint16) string {
+	switch v {
+	case tls.VersionTLS10:
+		return "TLSv1"
+	case tls.VersionTLS11:
+		return "TLSv1.1"
+	case tls.VersionTLS12:
+		return "TLSv1.2"
+	}
+	return "TLSv1.3"
+}
+
+// hostMatches tells whether a certificate is for name: RFC 9525 by its subject alternative names. A certificate that
+// has none at all is known by its common name, as the reference does; wildcards are allowed there, too.
+func hostMatches(cert *x509.Certificate, name string) bool {
+	if hasAltNames(cert) {
+		return cert.VerifyHostname(bracketIP(name)) == nil
+	}
+	stand := *cert
+	if net.ParseIP(name) != nil {
+		return cert.Subject.CommonName == name
+	}
+	stand.DNSNames = []string{cert.Subject.CommonName}
+	// VerifyHostname wants to see the extension.
+	stand.Extensions = append(stand.Extensions[:len(stand.Extensions):len(stand.Extensions)], altNameExtension)
+	return stand.VerifyHostname(name) == nil
+}
