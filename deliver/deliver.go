@@ -51,7 +51,7 @@ type Reply struct {
 
 // Status is the verdict on one recipient.
 type Status struct {
-	To    string
+	To    string // the address as the sink has used it: local names are completed ("joe@localhost")
 	Class Class
 	Stage Stage
 	Reply Reply
@@ -108,7 +108,8 @@ const (
 	Refusal     Kind = iota + 1 // the receiver answered, and not with yes: see Outcome; not an error of the poll
 	Unreachable                 // 10: no listener answers
 	Lost                        // the connection to the listener was lost during the message
-	Local                       // 6: the MDA could not be started, its pipe broke
+	Local                       // 6: the MDA could not be started
+	Pipe                        // 10: the MDA did not read the message to its end
 	File                        // 12: BSMTP file or mailbox cannot be written
 )
 

@@ -1,0 +1,87 @@
+package smtp
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"fetchmail/deliver"
+)
+
+// maxAddress is more than any listener takes (RFC 5321, section 4.5.3.1.3: 256 octets), but bounded.
+const maxAddress = 900
+
+// complete turns a recipient into what RCPT is given: fetchmail(1), --smtpaddress and --smtpname.
+func (s *Sink) complete(h host, to string) string {
+	switch {
+	case s.opts.Name != "":
+		return s.opts.Name
+	case to == "" || strings.Contains(to, "@"):
+		return to
+	case s.opts.Address != "":
+		return to + "@" + s.opts.Address
+	}
+	return to + "@" + h.domain()
+}
+
+// checkAddress tells why an address cannot be put between angle brackets: it comes from the header of a message and
+// must not become a second command or parameter. RFC 5321, section 4.1.2 allows blanks in a quoted local part only;
+// angle brackets there are legal, but refused since nobody needs them and many a listener stumbles over them.
+func checkAddress(a string) error {
+	if len(a) > maxAddress {
+		return fmt.Errorf("address of %d octets", len(a))
+	}
+	quoted := false
+	for i := 0; i < len(a); i++ {
+		switch b := a[i]; {
+		case b < ' ' || b == 0x7f:
+			return fmt.Errorf("control character in address %q", a)
+		case b == '<' || b == '>':
+			return fmt.Errorf("angle bracket in address %q", a)
+		case b == ' ' && !quoted:
+			return fmt.Errorf("blank in address %q", a)
+		case b == '\\' && quoted:
+			i++
+			if i < len(a) && (a[i] < ' ' || a[i] == 0x7f) {
+				return fmt.Errorf("control character in address %q", a)
+			}
+		case b == '"':
+			quoted = !quoted
+		}
+	}
+	if quoted {
+		return fmt.Errorf("unbalanced quotes in address %q", a)
+	}
+	return nil
+}
+
+// refuse is the verdict on an address that is not shown to the listener.
+func refuse(to string, stage deliver.Stage, err error) deliver.Status {
+	return deliver.Status{To: to, Class: deliver.Refused, Stage: stage, Reply: deliver.Reply{Text: err.Error()}}
+}
+
+// params are the parameters of MAIL, in the order of the reference.
+func (ss *session) params(e deliver.Envelope) string {
+	var p string
+	if e.Body != "" && ss.offers("8BITMIME") {
+		p += " BODY=" + e.Body
+	}
+	if e.Size > 0 && ss.offers("SIZE") {
+		p += fmt.Sprintf(" SIZE=%d", e.Size)
+	}
+	if ss.offers("SMTPUTF8") && needsUTF8(e) { // RFC 6531, section 3.4
+		p += " SMTPUTF8"
+	}
+	return p
+}
+
+func needsUTF8(e deliver.Envelope) bool {
+	wide := false
+	for _, a := range append([]string{e.From, e.Fallback}, e.To...) {
+		if !utf8.ValidString(a) {
+			return false
+		}
+		wide = wide || strings.IndexFunc(a, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0
+	}
+	return wide
+}

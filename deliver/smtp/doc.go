@@ -1,0 +1,40 @@
+// Package smtp hands messages to an SMTP or LMTP listener.
+//
+// # Connection
+//
+// The sink connects when the first message comes, to the first host of the hunt list that greets it well, and keeps
+// the connection until Close, BatchLimit messages, or until it is lost; then the next message uses a new one. The
+// phase up to the first MAIL (banner, EHLO or LHLO, HELO on a new connection where EHLO was refused, STARTTLS, AUTH)
+// is ours. From there on github.com/emersion/go-smtp speaks, over a net.Conn of ours which owns deadlines (RFC 5321,
+// section 4.5.3.2), limits on answers, the trace without credentials, the parameters of MAIL, pipelining and the
+// answers as they were sent. An answer without a code ends the connection: nobody could tell any more which answer
+// belongs to which command.
+//
+// # Transaction
+//
+// MAIL, all RCPT, DATA, the text, final dot. A refusal at any point is answered with RSET, except LMTP's after the dot.
+// A temporary refusal of one recipient defers the message for all. If all recipients were refused for good,
+// Envelope.Fallback gets a RCPT in the same transaction. Towards a listener on another machine that offers PIPELINING
+// (RFC 2920) MAIL and RCPT go out together, and DATA with them if there is one recipient only; with more, a
+// recipient's temporary refusal must be known before the text can be begun.
+//
+// # Addresses
+//
+// They come from the headers of messages. What cannot stand between angle brackets (control characters, blanks
+// outside quotes, angle brackets, unbalanced quotes) is refused without being shown to the listener.
+//
+// # The text
+//
+// All bytes pass as they are, as the reference sends them: also NUL, bare LF and bare CR. Then a message must not be
+// able to end early for a listener that takes other things than CRLF for a line end (SMTP smuggling):
+//
+//   - a dot after any LF is doubled, not only after CRLF: LF.LF and LF.CRLF never pass
+//   - a dot after a bare CR is doubled if CR or LF follows: CR.CR and CR.LF never pass. A listener that follows RFC 5321
+//     sees one more dot then; the reference would send the attack as it is
+//   - the text always ends in CRLF: one is added if there is no final line end, and a final bare LF becomes CRLF. The
+//     reference sends LF.CRLF under stripcr, for which a strict listener waits for ever.
+//
+// # Verdict
+//
+// 2xx is Accepted, 5xx Refused, a code of Options.Antispam in answer to MAIL Spam; everything else is Deferred.
+package smtp

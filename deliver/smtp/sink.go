@@ -1,0 +1,106 @@
+package smtp
+
+import (
+	"context"
+	"slices"
+
+	"fetchmail/deliver"
+)
+
+// Sink is an SMTP or LMTP listener.
+type Sink struct {
+	opts    Options
+	hosts   []host
+	reached host // where the last attempt to connect went
+	session *session
+}
+
+var _ deliver.Sink = (*Sink)(nil)
+
+// New makes a sink; nothing is connected yet.
+func New(o Options) *Sink {
+	o.Timeouts = o.Timeouts.or(defaultTimeouts)
+	if len(o.Hosts) == 0 {
+		o.Hosts = []string{"localhost"}
+	}
+	if o.Helo == "" {
+		o.Helo = "localhost"
+	}
+	s := &Sink{opts: o}
+	for _, h := range o.Hosts {
+		s.hosts = append(s.hosts, parseHost(h))
+	}
+	s.reached = s.hosts[0]
+	return s
+}
+
+// Name is the entry of the hunt list that was tried last: "localhost/25".
+func (s *Sink) Name() string { return s.reached.entry }
+
+// LMTP tells whether the sink speaks LMTP to the host of Name.
+func (s *Sink) LMTP() bool { return s.lmtp(s.reached) }
+
+// Close says QUIT.
+func (s *Sink) Close() error {
+	ss := s.session
+	s.session = nil
+	if ss == nil {
+		return nil
+	}
+	ss.conn.wait(s.opts.Timeouts.Quit).command("QUIT", "QUIT")
+	return ss.conn.Close()
+}
+
+// drop gives up the connection without a word.
+func (s *Sink) drop() {
+	if s.session != nil {
+		s.session.conn.Close()
+		s.session = nil
+	}
+}
+
+// Begin connects if need be and gets as far as the answer to DATA. If nobody is left to deliver to, the *Fault is a
+// Refusal with the verdict on each recipient and the connection is ready for the next message.
+func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &deliver.Fault{Kind: deliver.Lost, Err: err}
+	}
+	if err := checkAddress(e.From); err != nil {
+		var o deliver.Outcome
+		for _, to := range e.To {
+			o.Status = append(o.Status, refuse(s.complete(s.reached, to), deliver.AtMail, err))
+		}
+		return nil, &deliver.Fault{Kind: deliver.Refusal, Stage: deliver.AtMail, Outcome: o}
+	}
+	if s.session == nil {
+		ss, fault := s.open(ctx)
+		if fault != nil {
+			return nil, fault
+		}
+		s.session = ss
+	}
+	s.session.messages++
+	t := &transaction{sink: s, session: s.session, conn: s.session.conn, limits: s.opts.Timeouts}
+	t.stop = context.AfterFunc(ctx, func() { t.conn.Conn.Close() })
+	if fault := t.begin(e); fault != nil {
+		t.stop()
+		if fault.Kind == deliver.Lost && ctx.Err() != nil {
+			fault.Err = ctx.Err()
+		}
+		return nil, fault
+	}
+	return t, nil
+}
+
+// class says what an answer means, see "Verdict" in doc.go.
+func (s *Sink) class(r deliver.Reply, stage deliver.Stage) deliver.Class {
+	switch {
+	case r.Code >= 200 && r.Code < 300:
+		return deliver.Accepted
+	case stage == deliver.AtMail && slices.Contains(s.opts.Antispam, r.Code):
+		return deliver.Spam
+	case r.Code >= 500 && r.Code < 600:
+		return deliver.Refused
+	}
+	return deliver.Deferred
+}
