@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fetchmail/deliver"
+	"fetchmail/deliver/dots"
 )
 
 // Limits on what a listener may answer. RFC 5321, section 4.5.3.1.5 allows 512 octets a line.
@@ -39,9 +40,9 @@ type conn struct {
 	ahead   []byte          // is on the wire already; the library is going to write it
 	next    []byte          // goes out with the next command
 	params  string          // for the next MAIL
-	text    *stuffer        // the message being sent
-	buf     []byte
-	err     error // reading or writing has failed: for ever
+	text    *dots.Writer    // the message being sent
+	writer  *dots.Writer    // kept from message to message
+	err     error           // reading or writing has failed: for ever
 }
 
 func newConn(c net.Conn, trace func(byte, string), limit time.Duration) *conn {
@@ -203,7 +204,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		text := c.text
 		c.text = nil
 		c.trace('>', ". (EOM)")
-		if err := text.end(); err != nil {
+		if err := text.Close(); err != nil {
 			return 0, err
 		}
 		return len(p), nil
@@ -226,7 +227,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// blocks lets the stuffer write past Write.
+// blocks lets the text go past Write.
 type blocks struct{ c *conn }
 
 func (b blocks) Write(p []byte) (int, error) {
@@ -237,10 +238,11 @@ func (b blocks) Write(p []byte) (int, error) {
 }
 
 // begin starts the text of a message.
-func (c *conn) begin() *stuffer {
-	if c.buf == nil {
-		c.buf = make([]byte, 0, blockSize)
+func (c *conn) begin() *dots.Writer {
+	if c.writer == nil {
+		c.writer = dots.New(blocks{c})
 	}
-	c.text = newStuffer(blocks{c}, c.buf)
+	c.writer.Reset(blocks{c})
+	c.text = c.writer
 	return c.text
 }

@@ -25,14 +25,7 @@
 //
 // # The text
 //
-// All bytes pass as they are, as the reference sends them: also NUL, bare LF and bare CR. Then a message must not be
-// able to end early for a listener that takes other things than CRLF for a line end (SMTP smuggling):
-//
-//   - a dot after any LF is doubled, not only after CRLF: LF.LF and LF.CRLF never pass
-//   - a dot after a bare CR is doubled if CR or LF follows: CR.CR and CR.LF never pass. A listener that follows RFC 5321
-//     sees one more dot then; the reference would send the attack as it is
-//   - the text always ends in CRLF: one is added if there is no final line end, and a final bare LF becomes CRLF. The
-//     reference sends LF.CRLF under stripcr, for which a strict listener waits for ever.
+// All bytes pass as they are, with leading dots doubled; package dots says how a message is kept from ending early.
 //
 // # Verdict
 //

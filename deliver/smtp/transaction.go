@@ -7,6 +7,7 @@ import (
 	gosmtp "github.com/emersion/go-smtp"
 
 	"fetchmail/deliver"
+	"fetchmail/deliver/dots"
 )
 
 // transaction is one message on its way into the listener.
@@ -18,7 +19,7 @@ type transaction struct {
 	stop    func() bool // of the context that Begin was called with
 	outcome deliver.Outcome
 	data    *gosmtp.DataCommand
-	text    *stuffer
+	text    *dots.Writer
 	// dataSent: DATA went out with RCPT, its answer is still to be read.
 	dataSent bool
 	over     bool

@@ -1,0 +1,217 @@
+// Package maildir delivers into a Maildir: a file for each message, which appears in new/ only when it is whole and
+// on the disk (written to tmp/, synced, linked to new/, the folder synced).
+package maildir
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"fetchmail/deliver"
+)
+
+const bufferSize = 64 << 10
+
+// file is what we need of an *os.File.
+type file interface {
+	io.WriteCloser
+	Sync() error
+}
+
+// system is the file system, so that tests can make it fail.
+type system struct {
+	mkdirAll func(path string) error
+	create   func(path string) (file, error)
+	link     func(from, to string) error
+	rename   func(from, to string) error
+	remove   func(path string) error
+	syncDir  func(path string) error
+}
+
+var osSystem = system{
+	mkdirAll: func(path string) error { return os.MkdirAll(path, 0o700) },
+	create: func(path string) (file, error) {
+		return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	},
+	link:    os.Link,
+	rename:  os.Rename,
+	remove:  os.Remove,
+	syncDir: syncDir,
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// Sink is a Maildir.
+type Sink struct {
+	path string
+	sys  system
+	made bool
+}
+
+var _ deliver.Sink = (*Sink)(nil)
+
+// New makes a sink; the Maildir is created with the first message if it is missing. path begins with "/".
+func New(path string) *Sink { return &Sink{path: path, sys: osSystem} }
+
+// Name is the path.
+func (s *Sink) Name() string { return s.path }
+
+// Close does nothing.
+func (s *Sink) Close() error { return nil }
+
+// Begin creates a file in tmp/.
+func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
+	}
+	if err := s.make(); err != nil {
+		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
+	}
+	name := unique()
+	d := &delivery{sink: s, to: e.To, name: name, tmp: filepath.Join(s.path, "tmp", name)}
+	f, err := s.sys.create(d.tmp)
+	if err != nil {
+		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
+	}
+	d.f, d.w = f, bufio.NewWriterSize(f, bufferSize)
+	return d, nil
+}
+
+// make creates what is missing of the Maildir.
+func (s *Sink) make() error {
+	if s.made {
+		return nil
+	}
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if err := s.sys.mkdirAll(filepath.Join(s.path, sub)); err != nil {
+			return err
+		}
+	}
+	s.made = true
+	return nil
+}
+
+var counter atomic.Int64
+
+// unique is a name that no other delivery uses: maildir(5).
+func unique() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "localhost"
+	}
+	host = strings.NewReplacer("/", `\057`, ":", `\072`).Replace(host)
+	now := time.Now()
+	return fmt.Sprintf("%d.M%06dP%dQ%d.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), counter.Add(1), host)
+}
+
+// delivery is one file in tmp/.
+type delivery struct {
+	sink *Sink
+	to   []string
+	name string
+	tmp  string
+	f    file
+	w    *bufio.Writer
+	over bool
+}
+
+func (d *delivery) outcome(class deliver.Class) deliver.Outcome {
+	var o deliver.Outcome
+	for _, to := range d.to {
+		o.Status = append(o.Status, deliver.Status{To: to, Class: class, Stage: deliver.AtEnd})
+	}
+	return o
+}
+
+// Recipients are all accepted: a Maildir is one mailbox.
+func (d *delivery) Recipients() deliver.Outcome { return d.outcome(deliver.Accepted) }
+
+// Write appends to the file in tmp/.
+func (d *delivery) Write(p []byte) (int, error) {
+	if d.over {
+		return 0, fs.ErrClosed
+	}
+	n, err := d.w.Write(p)
+	if err != nil {
+		return n, &deliver.Fault{Kind: deliver.File, Stage: deliver.AtText, Err: err}
+	}
+	return n, nil
+}
+
+// Abort removes the file.
+func (d *delivery) Abort() error {
+	if d.over {
+		return nil
+	}
+	d.over = true
+	d.f.Close()
+	return d.sink.sys.remove(d.tmp)
+}
+
+// Commit moves the file to new/. If that cannot be made to last, the file is taken away again where possible: the
+// message stays on the server and would otherwise be there twice.
+func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
+	if d.over {
+		return deliver.Outcome{}, fs.ErrClosed
+	}
+	err := ctx.Err()
+	if err == nil {
+		err = d.finish()
+	}
+	if err != nil {
+		d.Abort()
+		return d.outcome(deliver.Deferred), &deliver.Fault{Kind: deliver.File, Stage: deliver.AtEnd, Err: err}
+	}
+	return d.outcome(deliver.Accepted), nil
+}
+
+func (d *delivery) finish() error {
+	if err := d.w.Flush(); err != nil {
+		return err
+	}
+	if err := d.f.Sync(); err != nil {
+		return err
+	}
+	if err := d.f.Close(); err != nil {
+		return err
+	}
+	sys := d.sink.sys
+	final := filepath.Join(d.sink.path, "new", d.name)
+	if err := d.move(final); err != nil {
+		return err
+	}
+	if err := sys.syncDir(filepath.Dir(final)); err != nil {
+		sys.remove(final)
+		return err
+	}
+	d.over = true
+	return nil
+}
+
+// move links the file into new/, which never overwrites; where there are no links it is renamed.
+func (d *delivery) move(final string) error {
+	sys := d.sink.sys
+	err := sys.link(d.tmp, final)
+	switch {
+	case err == nil:
+		return sys.remove(d.tmp)
+	case errors.Is(err, fs.ErrExist):
+		return err
+	}
+	return sys.rename(d.tmp, final)
+}
