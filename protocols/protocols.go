@@ -15,6 +15,8 @@ import (
 type Traits struct {
 	// Protocol is the name in Received lines, status lines and traces: "POP3", "IMAP", "APOP" ...
 	Protocol string
+	// Peer is the IP address of the server, for Received lines; "" if it is not known (plugin).
+	Peer string
 	// Folders: the server has folders besides the inbox; Session implements Selector.
 	Folders bool
 	// ServerSeen: the server itself remembers which messages were read (IMAP \Seen). Without it the UIDs that the

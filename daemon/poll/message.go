@@ -1,0 +1,254 @@
+package poll
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"fetchmail/deliver"
+	"fetchmail/deliver/header"
+	"fetchmail/deliver/route"
+	"fetchmail/deliver/text"
+	"fetchmail/protocols"
+)
+
+// copySize is the size of the buffer between server and sink, octets.
+const copySize = 32 << 10
+
+// Router finds the recipients of a message. Package route has the real one.
+type Router interface {
+	Route(ctx context.Context, b *header.Block) (route.Result, error)
+}
+
+// Edit is what happens to a message on its way.
+type Edit struct {
+	Header     header.Edit
+	Received   header.ReceivedInfo // For, Mode, Proto, Folder and Time are filled in for each message
+	Invisible  bool                // no Received line
+	PeerAddr   bool                // the address of the server stands in it (option dns)
+	Traced     bool                // tracepolls: name the poll, the account and the folder in it
+	Lines      text.Lines
+	MimeDecode bool
+	Pass8Bits  bool
+	AcceptBad  bool   // pass on messages with a bad header
+	Postmaster string // takes what all recipients have refused; "" if nobody does
+}
+
+// deliver moves one message into the sink. Its error ends the poll; everything else is in the verdict.
+func (b *box) deliver(ctx context.Context, m *protocols.Message) (Verdict, error) {
+	b.Observer.Observe(Reading{Account: b.Account, Num: m.Item.Num, Total: b.total, Header: m.HeaderSize,
+		Size: m.Item.Size, Read: int64(len(m.Header))})
+	h, err := header.Parse(m.Header)
+	switch {
+	case h.Has("X-IMAP"):
+		b.Observer.Observe(Retained{})
+		return Verdict{}, nil
+	case err != nil && !b.Edit.AcceptBad:
+		b.Observer.Observe(BadHeader{err})
+		return b.keepIt()
+	}
+	to, err := b.Route.Route(ctx, h)
+	if err != nil {
+		b.Observer.Observe(Warned{err.Error()})
+		return b.keepIt()
+	}
+	if b.repeated(m.Header, to) {
+		return b.keepIt()
+	}
+	if len(to.Recipients) == 0 {
+		b.Observer.Observe(Warned{"message discarded: nobody to deliver it to, and no postmaster"})
+		b.Observer.Observe(Done{Flushed: !b.Rules.Keep})
+		return Verdict{Record: true, Delete: !b.Rules.Keep, Seen: true}, nil
+	}
+	return b.hand(ctx, m, h, to)
+}
+
+// keepIt ends a message that stays on the server as it is.
+func (b *box) keepIt() (Verdict, error) {
+	b.Observer.Observe(Done{})
+	return Verdict{}, nil
+}
+
+// repeated tells that a message has the same header as the one before it: mail to several users of a multidrop
+// mailbox, which the envelope does not tell apart.
+func (b *box) repeated(head []byte, to route.Result) bool {
+	if !b.Rules.Multidrop || to.Enveloped {
+		return false
+	}
+	sum := sha256.Sum256(head)
+	same := sum == b.lastHead
+	b.lastHead = sum
+	return same
+}
+
+// envelope is what the sink needs to know.
+func (b *box) envelope(m *protocols.Message, h *header.Block, to route.Result) deliver.Envelope {
+	e := deliver.Envelope{
+		From:     h.Sender(b.Edit.Header.Rewrite, b.Host, b.User+"@"+b.Host),
+		To:       to.Recipients,
+		Fallback: b.Edit.Postmaster,
+		Size:     max(m.Item.Size, 0),
+		Body:     h.BodyType(b.Edit.Pass8Bits),
+	}
+	return e
+}
+
+// hand carries one message through the sink and settles it.
+func (b *box) hand(ctx context.Context, m *protocols.Message, h *header.Block, to route.Result) (Verdict, error) {
+	if b.sink == nil {
+		b.sink = b.Sink()
+	}
+	p := &parcel{box: b, env: b.envelope(m, h, to), head: h}
+	d, err := b.sink.Begin(ctx, p.env)
+	b.lastSink = b.sink.Name()
+	if err != nil {
+		return p.failed(ctx, err)
+	}
+	known := d.Recipients()
+	p.tell(ctx, known.Status)
+	b.Observer.Observe(Body{Octets: m.BodySize})
+	if err := b.write(m, h, to, known, d); err != nil {
+		d.Abort()
+		return p.failed(ctx, err)
+	}
+	out, err := d.Commit(ctx)
+	if err != nil {
+		return p.failed(ctx, err)
+	}
+	late := atEnd(out.Status)
+	p.tell(ctx, late)
+	v := settle(out, b.LMTP, b.Rules)
+	if !b.LMTP && refused(late) {
+		b.Observer.Observe(TextRefused{b.lastSink})
+	}
+	b.Observer.Observe(Done{Flushed: v.Delete})
+	return v, nil
+}
+
+// parcel is a message on its way into the sink.
+type parcel struct {
+	*box
+	env  deliver.Envelope
+	head *header.Block
+}
+
+// failed settles a message on whose text the receiver has given no verdict.
+func (p *parcel) failed(ctx context.Context, err error) (Verdict, error) {
+	var dst *deliver.Fault
+	var src *protocols.Fault
+	switch {
+	case errors.As(err, &src) && src.Kind == protocols.Unavailable:
+		p.Observer.Observe(Unavailable{Account: p.Account, Err: err})
+		return p.keepIt()
+	case !errors.As(err, &dst):
+		return Verdict{}, err
+	case dst.Kind == deliver.Lost:
+		return p.keepIt()
+	case dst.Kind != deliver.Refusal:
+		return Verdict{}, err
+	}
+	o := dst.Outcome
+	p.tell(ctx, o.Status)
+	if n := len(o.Status); n > len(p.env.To) && o.Status[n-1].Class != deliver.Accepted {
+		p.Observer.Observe(NoReceiver{p.env.Fallback})
+	}
+	v := settle(o, p.LMTP, p.Rules)
+	p.Observer.Observe(Done{Flushed: v.Delete})
+	return v, nil
+}
+
+// tell passes on what receivers have answered: to the user, and where it is final to the sender of the message.
+func (p *parcel) tell(ctx context.Context, answers []deliver.Status) {
+	var to []deliver.Status
+	for i, s := range answers {
+		if s.Class == deliver.Accepted || i == len(p.env.To) { // the last is the postmaster's answer
+			continue
+		}
+		if s.Class != deliver.Spam {
+			p.Observer.Observe(Answered{p.lastSink, p.LMTP, s})
+		}
+		if reportable(s, p.Rules) {
+			to = append(to, s)
+		}
+	}
+	if len(to) == 0 || p.Bounce == nil || p.env.From == "" || anyDeferred(answers) {
+		return
+	}
+	addr, err := p.Bounce(ctx, Failure{Sender: p.env.From, Header: p.head, Status: to})
+	if addr != "" || err != nil {
+		p.Observer.Observe(Bounced{To: addr, Err: err})
+	}
+}
+
+// write sends the edited header and the text, and tells whose fault it was when it did not work.
+func (b *box) write(m *protocols.Message, h *header.Block, to route.Result, known deliver.Outcome, d deliver.Delivery) error {
+	e := b.Edit.Header
+	e.Warning = to.Warning
+	if !b.Edit.Invisible {
+		e.Received = header.Received(b.received(to, known))
+	}
+	w := b.Edit.Lines.NewWriter(d)
+	if _, err := w.Write(h.Edit(e)); err != nil {
+		return err
+	}
+	src := &source{body: m.Body, watch: b.Observer}
+	if b.buf == nil {
+		b.buf = make([]byte, copySize)
+	}
+	_, err := io.CopyBuffer(struct{ io.Writer }{w}, src, b.buf)
+	if src.err != nil {
+		return src.err
+	}
+	if err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// received are the facts for our Received line.
+func (b *box) received(to route.Result, known deliver.Outcome) header.ReceivedInfo {
+	r := b.Edit.Received
+	r.Host, r.Proto, r.Mode, r.Time = b.Host, b.traits.Protocol, to.Mode, time.Now()
+	if b.Edit.PeerAddr {
+		r.Addr = b.traits.Peer
+	}
+	if b.Edit.Traced {
+		r.Poll, r.Account, r.Folder = b.Label, b.User, b.folder
+	}
+	if known.ByDefault {
+		r.Mode, r.For = header.ByDefault, address(known.Status[len(known.Status)-1].To)
+	} else if len(to.Recipients) == 1 && len(known.Status) > 0 {
+		r.For = address(known.Status[0].To)
+	}
+	return r
+}
+
+// address gives a local name the domain that an MDA or a file does not know.
+func address(to string) string {
+	if strings.Contains(to, "@") {
+		return to
+	}
+	return to + "@localhost"
+}
+
+// source is the text of a message. It remembers the error of the server's side, which io.Copy does not tell apart from
+// that of the sink.
+type source struct {
+	body  io.Reader
+	watch Observer
+	err   error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.body.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	if n > 0 {
+		s.watch.Observe(Progress{Text: p[:n]})
+	}
+	return n, err
+}

@@ -1,0 +1,304 @@
+package poll
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+
+	"fetchmail/deliver"
+	"fetchmail/protocols"
+)
+
+// commitEvery is how many messages are fetched between two points at which deletions become final, on servers where
+// that does not end the session. It bounds what a crash leaves behind.
+const commitEvery = 100
+
+// Run polls the mailbox once. All that goes wrong has been told to the observer when it returns.
+func (j *Job) Run(ctx context.Context) Result {
+	j.Observer.Observe(Started{j.Account, j.Protocol})
+	own := *j // Resolve changes the name of the host for this poll only
+	r := &run{Job: &own}
+	err := r.hooks(ctx)
+	res := Result{Fetched: r.fetched, Status: StatusOf(err), Err: err}
+	if err != nil {
+		j.Observer.Observe(Failed{Account: r.Account, Protocol: r.protocol(), Sink: r.sinkName(), Timeout: j.Timeout, Err: err})
+	} else {
+		res.Status = r.outcome()
+	}
+	j.Observer.Observe(Finished{r.Account, r.protocol(), res.Status})
+	return res
+}
+
+// run is a poll under way.
+type run struct {
+	*Job
+	session  protocols.Session
+	traits   protocols.Traits
+	sink     deliver.Sink
+	lastSink string
+
+	fetched     int  // in all sessions
+	inSession   int  // in this session
+	waiting     int  // new messages seen with Check
+	full        bool // this session has fetched as many messages as it may
+	limited     bool // fetchlimit was reached and more is there
+	again       bool // another session is wanted
+	total, left int  // messages in the folder; those not fetched in this session
+	buf         []byte
+	lastNum     int               // number of the message fetched last
+	lastHead    [sha256.Size]byte // of the header before this one
+}
+
+func (r *run) protocol() string {
+	if r.traits.Protocol != "" {
+		return r.traits.Protocol
+	}
+	return r.Protocol
+}
+
+func (r *run) sinkName() string { return r.lastSink }
+
+func (r *run) outcome() Status {
+	switch {
+	case r.limited:
+		return MaxFetch
+	case r.fetched > 0 || r.waiting > 0:
+		return Success
+	}
+	return NoMail
+}
+
+// hooks runs the poll between the preconnect and the postconnect command.
+func (r *run) hooks(ctx context.Context) error {
+	if r.Resolve != nil {
+		host, err := r.Resolve(ctx)
+		if err != nil {
+			return &DNSError{Label: r.Label, Host: r.Host, Err: err}
+		}
+		r.Host = host
+	}
+	if r.Before != nil {
+		if err := r.Before(ctx); err != nil {
+			return err
+		}
+	}
+	defer r.closeSink()
+	for r.again = true; r.again; {
+		r.again = false
+		if err := r.visit(ctx); err != nil {
+			return err
+		}
+	}
+	if r.After != nil {
+		return r.After(ctx)
+	}
+	return nil
+}
+
+func (r *run) closeSink() {
+	if r.sink != nil {
+		r.lastSink = r.sink.Name()
+		r.sink.Close()
+		r.sink = nil
+	}
+}
+
+// visit is one session: it logs in, goes through the folders and leaves.
+func (r *run) visit(ctx context.Context) error {
+	s, err := r.Open(ctx)
+	if err != nil {
+		return err
+	}
+	r.session, r.traits, r.inSession, r.full = s, s.Traits(), 0, false
+	defer s.Close()
+	for _, folder := range r.Folders {
+		if sel, ok := s.(protocols.Selector); ok {
+			if err := sel.Select(ctx, folder, r.Rules.Check); err != nil {
+				return err
+			}
+		}
+		if err := r.folder(ctx, folder); err != nil || r.full {
+			return err
+		}
+	}
+	return nil
+}
+
+// folder goes through the selected folder until nothing new has come in.
+func (r *run) folder(ctx context.Context, folder string) error {
+	for {
+		b := &box{run: r, folder: folder, led: r.Ledger(folder), gone: map[string]bool{}, accepted: map[string]bool{}}
+		err := b.round(ctx)
+		if ferr := b.finish(err); err == nil {
+			err = ferr
+		}
+		if err != nil {
+			return err
+		}
+		if a, ok := r.session.(protocols.Announcer); !ok || !a.Announced() || r.Rules.Check || r.full {
+			return nil
+		}
+	}
+}
+
+// box is one round through a folder.
+type box struct {
+	*run
+	folder   string
+	led      Ledger
+	listing  protocols.Listing
+	listed   bool            // listing is complete
+	gone     map[string]bool // UIDs that the server has confirmed to be gone
+	accepted map[string]bool // UIDs that were delivered in this round
+}
+
+// round lists a folder, fetches what is wanted and makes the deletions final.
+func (b *box) round(ctx context.Context) error {
+	l, err := b.session.List(ctx)
+	if err != nil {
+		return err
+	}
+	b.listing, b.listed, b.total, b.left = l, true, l.Total, l.Total
+	b.count()
+	if b.Rules.Check || l.Total == 0 {
+		return b.leave(ctx)
+	}
+	plan := b.plan()
+	for len(plan) > 0 {
+		n := b.slice(plan)
+		if err := b.transfer(ctx, plan[:n]); err != nil {
+			return b.rescue(ctx, err)
+		}
+		plan = plan[n:]
+		if len(plan) > 0 && !b.traits.CommitEnds {
+			if err := b.commit(ctx); err != nil {
+				return err
+			}
+		}
+		if b.full {
+			break
+		}
+	}
+	return b.leave(ctx)
+}
+
+// count tells how much is there.
+func (b *box) count() {
+	c := Counted{Account: b.Account, Folder: b.folder, Total: b.listing.Total, Octets: -1}
+	if b.traits.Octets {
+		c.Octets = b.listing.Octets
+	}
+	for _, it := range b.listing.Items {
+		if it.Seen && b.listing.SeenKnown {
+			c.Seen++
+		}
+	}
+	b.waiting += c.Total - c.Seen
+	if !b.Rules.Check {
+		b.waiting = 0
+	}
+	b.Observer.Observe(c)
+}
+
+// step is one entry of the plan for a folder.
+type step struct {
+	protocols.Item
+	Choice
+}
+
+// plan decides about every message, in mailbox order.
+func (b *box) plan() []step {
+	var p []step
+	for _, it := range b.listing.Items {
+		pending := it.UID != "" && b.led.Pending(it.UID)
+		if c := choose(it, pending, b.Rules); c != Leave {
+			p = append(p, step{it, c})
+		}
+	}
+	return p
+}
+
+// slice tells how many steps are done before deletions are made final.
+func (b *box) slice(p []step) int {
+	switch {
+	case b.traits.CommitEnds || b.Rules.Keep && !b.Rules.Flush:
+		return len(p)
+	case b.Rules.Expunge > 0:
+		return min(b.Rules.Expunge, len(p))
+	}
+	return min(commitEvery, len(p))
+}
+
+// leave makes the deletions of a finished folder final.
+func (b *box) leave(ctx context.Context) error {
+	if b.traits.CommitEnds || !b.Rules.Check {
+		return b.commit(ctx)
+	}
+	return nil
+}
+
+// commit brings the record to disk, then makes deletions final.
+func (b *box) commit(ctx context.Context) error {
+	if err := b.led.Sync(); err != nil {
+		return &LedgerError{err}
+	}
+	removed, err := b.session.Commit(ctx)
+	for _, it := range removed {
+		if it.UID != "" {
+			b.gone[it.UID] = true
+			if lerr := b.led.Removed(it.UID); lerr != nil && err == nil {
+				err = &LedgerError{lerr}
+			}
+		}
+	}
+	return err
+}
+
+// rescue is called when a round has failed. Trouble with the receiver leaves the session intact: what has been
+// delivered already is deleted, and the session ends politely.
+func (b *box) rescue(ctx context.Context, cause error) error {
+	var dst *deliver.Fault
+	var led *LedgerError
+	if errors.As(cause, &dst) && !errors.As(cause, &led) {
+		b.commit(ctx)
+	}
+	return cause
+}
+
+// finish brings the ledger in order, after a failure too. What was delivered in a poll that failed and is still on the
+// server counts as seen where UIDs tell what is old; elsewhere its record stays pending, and the next poll deletes it.
+func (b *box) finish(cause error) error {
+	if !b.listed {
+		return nil
+	}
+	byUID := b.listing.SeenKnown && !b.traits.ServerSeen
+	if cause != nil && !byUID && b.unconfirmed() {
+		return nil
+	}
+	var known []string
+	present := map[string]bool{}
+	for _, it := range b.listing.Items {
+		if it.UID == "" || b.gone[it.UID] {
+			continue
+		}
+		present[it.UID] = true
+		old := b.led.Known(it.UID) || byUID && (b.accepted[it.UID] || b.led.Pending(it.UID))
+		if old && !b.traits.ServerSeen {
+			known = append(known, it.UID)
+		}
+	}
+	if err := b.led.Finish(known, func(uid string) bool { return present[uid] }); err != nil {
+		return &LedgerError{err}
+	}
+	return nil
+}
+
+// unconfirmed tells whether something was delivered here that the server has not confirmed to be gone.
+func (b *box) unconfirmed() bool {
+	for uid := range b.accepted {
+		if !b.gone[uid] {
+			return true
+		}
+	}
+	return false
+}

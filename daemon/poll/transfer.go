@@ -1,0 +1,149 @@
+package poll
+
+import (
+	"context"
+
+	"fetchmail/protocols"
+)
+
+// transfer carries out steps in mailbox order.
+func (b *box) transfer(ctx context.Context, steps []step) error {
+	steps, limit := b.allowance(steps)
+	var items []protocols.Item
+	for _, s := range steps {
+		if s.Choice == Fetch {
+			items = append(items, s.Item)
+		}
+	}
+	done := 0
+	if len(items) > 0 {
+		for m, err := range b.session.Fetch(ctx, items) {
+			if m == nil {
+				return err
+			}
+			for ; done < len(steps) && steps[done].Num != m.Item.Num; done++ {
+				if err := b.dispose(ctx, steps[done]); err != nil {
+					return err
+				}
+			}
+			done++
+			if err := b.fetchOne(ctx, m, err); err != nil {
+				return err
+			}
+		}
+	}
+	for ; done < len(steps); done++ {
+		if steps[done].Choice == Fetch {
+			continue // the session has not yielded it: not fetched, so nothing happens to it
+		}
+		if err := b.dispose(ctx, steps[done]); err != nil {
+			return err
+		}
+	}
+	b.enough(limit)
+	return nil
+}
+
+// allowance cuts steps where the number of messages for this session is used up. It returns the limit, 0 if none.
+func (b *box) allowance(steps []step) ([]step, int) {
+	limit := b.limit()
+	if limit == 0 {
+		return steps, 0
+	}
+	room := limit - b.inSession
+	for i, s := range steps {
+		if s.Choice == Fetch {
+			if room == 0 {
+				return steps[:i], limit
+			}
+			room--
+		}
+	}
+	return steps, limit
+}
+
+// limit is the number of messages that this session may fetch, 0 if any. Where deletions are final only at the end of a
+// session, expunge asks for short ones.
+func (b *box) limit() int {
+	limit := b.Rules.FetchLimit
+	if limit > 0 {
+		limit -= b.fetched - b.inSession
+	}
+	if e := b.Rules.Expunge; b.traits.CommitEnds && e > 0 && (limit == 0 || e < limit) {
+		limit = e
+	}
+	return limit
+}
+
+// enough ends a session that has fetched as many messages as it may. That messages remain, old ones too, is worth a
+// line.
+func (b *box) enough(limit int) {
+	if limit == 0 || b.inSession < limit {
+		return
+	}
+	b.full = true
+	if n := len(b.listing.Items); b.left == 0 || n > 0 && b.listing.Items[n-1].Num == b.lastNum {
+		return
+	}
+	b.limited = b.Rules.FetchLimit > 0 && b.fetched >= b.Rules.FetchLimit
+	b.again = !b.limited
+	b.Observer.Observe(Limited{b.Account, limit, b.left})
+}
+
+// dispose carries out a step that needs no fetching.
+func (b *box) dispose(ctx context.Context, s step) error {
+	sk := Skipped{Account: b.Account, Num: s.Num, Size: s.Size}
+	switch s.Choice {
+	case Remove:
+		return b.session.Delete(ctx, s.Item)
+	case FlushOld, FlushLarge:
+		sk.Flushed = true
+		if err := b.session.Delete(ctx, s.Item); err != nil {
+			return err
+		}
+	case Confirm:
+		return b.session.MarkSeen(ctx, s.Item)
+	case Leave, Fetch:
+		return nil
+	}
+	sk.Oversized = s.Choice == SkipLarge || s.Choice == FlushLarge
+	b.Observer.Observe(sk)
+	return nil
+}
+
+// fetchOne deals with one message that the session has yielded. err tells that the server could not give it.
+func (b *box) fetchOne(ctx context.Context, m *protocols.Message, err error) error {
+	if err != nil {
+		b.Observer.Observe(Unavailable{b.Account, m.Item.Num, m.Item.Size, err})
+		return nil
+	}
+	b.fetched++
+	b.inSession++
+	b.lastNum = m.Item.Num
+	b.left--
+	v, err := b.deliver(ctx, m)
+	if cerr := m.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	return b.apply(ctx, m.Item, v)
+}
+
+// apply carries out a verdict: record, then delete or mark as read.
+func (b *box) apply(ctx context.Context, it protocols.Item, v Verdict) error {
+	if v.Record && it.UID != "" {
+		if err := b.led.Accept(it.UID); err != nil {
+			return &LedgerError{err}
+		}
+		b.accepted[it.UID] = true
+	}
+	switch {
+	case v.Delete:
+		return b.session.Delete(ctx, it)
+	case v.Seen:
+		return b.session.MarkSeen(ctx, it)
+	}
+	return nil
+}

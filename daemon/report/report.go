@@ -1,0 +1,231 @@
+// Package report puts the events of polls into fetchmail's words.
+//
+// Progress goes to one stream, errors to another, as fetchmail(1) does it. Progress is a stream of partial lines: an
+// error that ends a message leaves its "reading message" line open.
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"time"
+
+	"fetchmail/daemon/poll"
+)
+
+// Reporter writes what an Observer hears. It is used by one goroutine.
+type Reporter struct {
+	Out, Err io.Writer
+	Host     string // our own name
+	Version  string // as "querying" lines show it
+	Silent   bool
+	Verbose  int
+	Dots     bool // showdots: progress of the text of messages
+	Daemon   bool // empty mailboxes are not worth a line
+	// Prefix every progress line with the program's name (logfile, syslog).
+	Prefix bool
+	Now    func() time.Time
+
+	open   bool  // a progress line is open
+	octets int64 // of the message being read
+}
+
+const program = "fetchmail: "
+
+var _ poll.Observer = (*Reporter)(nil)
+
+// Observe writes one event.
+func (r *Reporter) Observe(e poll.Event) {
+	switch e := e.(type) {
+	case poll.Started:
+		if r.Verbose > 0 {
+			r.querying(e.Account, e.Protocol, "poll started")
+		}
+	case poll.Finished:
+		r.finished(e)
+	case poll.Counted:
+		r.counted(e)
+	case poll.Reading:
+		r.reading(e)
+	case poll.Body:
+		r.body(e)
+	case poll.Progress:
+		r.progress(e.Text)
+	case poll.Done:
+		r.done(e.Flushed)
+	case poll.Retained:
+		r.part(" retained\n")
+	case poll.Skipped:
+		r.skipped(e)
+	case poll.Limited:
+		r.say("fetchlimit %d reached; %d message%s left on server %s account %s", e.Limit, e.Left, plural(e.Left), e.Host, Clean(e.User))
+	case poll.Unavailable:
+		r.unavailable(e)
+	case poll.BadHeader:
+		r.say("incorrect header line found - see manpage for bad-header option")
+	default:
+		r.trouble(e)
+	}
+}
+
+// Trace writes one line of a dialogue: "fetchmail: POP3> STAT". dir is '>' for what we send, '<' for answers, '*' for
+// a line that stands for itself.
+func (r *Reporter) Trace(protocol string, dir byte, text string) {
+	switch {
+	case r.Verbose == 0:
+	case dir == '*':
+		r.part("%s\n", Clean(text))
+	default:
+		r.say("%s%c %s", protocol, dir, Clean(text))
+	}
+}
+
+// say writes a whole progress line with the program's name, whatever the line so far.
+func (r *Reporter) say(format string, args ...any) {
+	if r.Silent {
+		return
+	}
+	fmt.Fprintf(r.Out, program+format+"\n", args...)
+	r.open = false
+}
+
+// part goes on with a progress line; format may end it.
+func (r *Reporter) part(format string, args ...any) {
+	if r.Silent {
+		return
+	}
+	s := fmt.Sprintf(format, args...)
+	if r.Prefix && !r.open {
+		io.WriteString(r.Out, program)
+	}
+	io.WriteString(r.Out, s)
+	r.open = s[len(s)-1] != '\n'
+}
+
+// Complain writes an error line with the program's name.
+func (r *Reporter) Complain(format string, args ...any) {
+	fmt.Fprintf(r.Err, program+format+"\n", args...)
+}
+
+// plainError writes an error line without the program's name, as the reference does for some.
+func (r *Reporter) plainError(format string, args ...any) {
+	if r.Prefix {
+		format = program + format
+	}
+	fmt.Fprintf(r.Err, format+"\n", args...)
+}
+
+func (r *Reporter) querying(a poll.Account, protocol, what string) {
+	r.say("%s querying %s (protocol %s) at %s: %s", r.Version, Clean(a.Label), protocol, r.Now().Format(time.ANSIC), what)
+}
+
+func (r *Reporter) finished(e poll.Finished) {
+	if r.Verbose > 0 {
+		r.querying(e.Account, e.Protocol, "poll completed")
+	}
+	switch {
+	case e.Status == poll.Success || e.Status == poll.NoMail:
+	case e.Status.String() == "":
+		r.say("Query status=%d", e.Status)
+	default:
+		r.say("Query status=%d (%s)", e.Status, e.Status)
+	}
+}
+
+func (r *Reporter) counted(e poll.Counted) {
+	where := fmt.Sprintf("%s at %s", Clean(e.User), Clean(e.Label))
+	if e.Folder != "" {
+		where += fmt.Sprintf(" (folder %s)", Clean(e.Folder))
+	}
+	if e.Total == 0 {
+		if !r.Daemon {
+			r.say("No mail for %s", where)
+		}
+		return
+	}
+	seen, octets := "", ""
+	if e.Seen > 0 {
+		seen = fmt.Sprintf(" (%d seen)", e.Seen)
+	}
+	if e.Octets >= 0 {
+		octets = fmt.Sprintf(" (%d octets)", e.Octets)
+	}
+	r.part("%d message%s%s for %s%s.\n", e.Total, plural(e.Total), seen, where, octets)
+}
+
+func (r *Reporter) reading(e poll.Reading) {
+	r.octets = e.Read
+	r.part("reading message %s@%s:%d of %d", Clean(e.User), e.Host, e.Num, e.Total)
+	switch {
+	case e.Header >= 0:
+		r.part(" (%d header octets)", e.Header)
+	case e.Size > 0:
+		r.part(" (%d octets)", e.Size)
+	}
+	if r.Dots {
+		r.part(" #")
+	}
+}
+
+func (r *Reporter) body(e poll.Body) {
+	if e.Octets < 0 {
+		return
+	}
+	r.part(" (%d body octets)", e.Octets)
+	if r.Dots {
+		r.part(" ")
+	}
+}
+
+// progress shows a star for every line of the text and a dot for every 1024 octets of the message.
+func (r *Reporter) progress(p []byte) {
+	if !r.Dots || r.Silent {
+		return
+	}
+	for len(p) > 0 {
+		n := bytes.IndexByte(p, '\n') + 1
+		line := n > 0
+		if !line {
+			n = len(p)
+		}
+		before := r.octets / 1024
+		r.octets += int64(n)
+		p = p[n:]
+		if line {
+			r.part("*")
+		}
+		for range r.octets/1024 - before {
+			r.part(".")
+		}
+	}
+}
+
+func (r *Reporter) done(flushed bool) {
+	if flushed {
+		r.part(" flushed\n")
+	} else {
+		r.part(" not flushed\n")
+	}
+}
+
+func (r *Reporter) skipped(e poll.Skipped) {
+	r.part("skipping message %s@%s:%d", Clean(e.User), e.Host, e.Num)
+	if e.Oversized {
+		r.part(" (%d octets) (oversized)", e.Size)
+	}
+	r.done(e.Flushed)
+}
+
+func (r *Reporter) unavailable(e poll.Unavailable) {
+	r.Complain("couldn't fetch headers, message %s@%s:%d (%d octets)", Clean(e.User), e.Host, e.Num, e.Size)
+	if r.Verbose > 0 {
+		r.Complain("%s", Clean(e.Err.Error()))
+	}
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}

@@ -1,0 +1,247 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"fetchmail/daemon/poll"
+	"fetchmail/deliver"
+	"fetchmail/protocols"
+	"fetchmail/protocols/wire"
+)
+
+// faq is where the reference sends people whose password is refused.
+const faq = "For help, see http://www.fetchmail.info/fetchmail-FAQ.html#R15"
+
+// trouble writes the events that go to the error stream.
+func (r *Reporter) trouble(e poll.Event) {
+	switch e := e.(type) {
+	case poll.Answered:
+		r.answered(e)
+	case poll.NoReceiver:
+		r.Complain("can't even send to %s!", Clean(e.Postmaster))
+	case poll.TextRefused:
+		r.Complain("%s listener refused delivery", "SMTP")
+	case poll.Bounced:
+		r.bounced(e)
+	case poll.Warned:
+		r.Complain("%s", Clean(e.Text))
+	case poll.Failed:
+		r.failed(e)
+	}
+}
+
+func (r *Reporter) answered(e poll.Answered) {
+	s := e.Status
+	switch {
+	case s.Reply.Text == "":
+	case s.Reply.Code < 200: // not SMTP: the exit status of an MDA
+		r.Complain("%s", Clean(s.Reply.Text))
+	default:
+		what := "SMTP"
+		if e.LMTP && s.Stage == deliver.AtEnd {
+			what = "LMTP"
+		}
+		first, rest, more := strings.Cut(s.Reply.Text, "\n")
+		r.Complain("%s error: %s", what, Clean(first))
+		for more {
+			first, rest, more = strings.Cut(rest, "\n")
+			r.plainError("%s", Clean(first))
+		}
+	}
+	if r.Verbose > 0 && s.Stage == deliver.AtRcpt {
+		r.Complain("SMTP listener doesn't like recipient address `%s'", Clean(s.To))
+	}
+}
+
+func (r *Reporter) bounced(e poll.Bounced) {
+	var f *deliver.Fault
+	switch {
+	case e.Err == nil:
+		r.Complain("mail from MAILER-DAEMON@%s bounced to %s", r.Host, Clean(e.To))
+	case errors.As(e.Err, &f) && len(f.Detail) > 0:
+		r.connection(f.Detail)
+	default:
+		r.Complain("cannot send a report to %s: %s", Clean(e.To), Clean(e.Err.Error()))
+	}
+}
+
+// failed explains why a poll ends.
+func (r *Reporter) failed(e poll.Failed) {
+	var (
+		dns  *poll.DNSError
+		src  *protocols.Fault
+		dst  *deliver.Fault
+		hook *poll.HookError
+		led  *poll.LedgerError
+	)
+	switch {
+	case errors.As(e.Err, &hook):
+		r.Complain("%s", hook)
+	case errors.As(e.Err, &dns):
+		r.Complain("couldn't find canonical DNS name of %s (%s): %s", Clean(dns.Label), Clean(dns.Host), lookup(dns.Err))
+	case errors.As(e.Err, &led):
+		r.Complain("%s", Clean(led.Error()))
+	case errors.As(e.Err, &src):
+		r.server(e, src)
+	case errors.As(e.Err, &dst):
+		r.receiver(e, dst)
+	default:
+		r.Complain("%s", Clean(e.Err.Error()))
+	}
+}
+
+// whileFetching is the reference's last line on most errors of a server.
+var whileFetching = map[protocols.Kind]string{
+	protocols.Socket: "socket error", protocols.Timeout: "socket error", protocols.Protocol: "client/server protocol error",
+	protocols.Server: "client/server synchronization error", protocols.Lock: "lock busy on server error",
+	protocols.Busy: "server busy error",
+}
+
+func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
+	who := fmt.Sprintf("%s@%s", Clean(e.User), e.Host)
+	var dial *wire.DialError
+	if errors.As(f, &dial) && f.Kind == protocols.Socket && f.Phase == protocols.Connecting {
+		r.refused(e, dial)
+		return
+	}
+	for _, line := range f.Detail {
+		r.Complain("%s", Clean(line))
+	}
+	switch f.Kind {
+	case protocols.Timeout:
+		r.timeout(e, f)
+	case protocols.Auth:
+		r.authorization(who, f)
+		return
+	case protocols.Config:
+		if len(f.Detail) == 0 {
+			r.plainError("%s", Clean(f.Err.Error()))
+		}
+		return
+	case protocols.Lock:
+		r.reply(f)
+		r.Complain("lock busy!  Is another session active?")
+		r.Complain("Lock-busy error on %s", who)
+	case protocols.Busy:
+		r.Complain("Server busy error on %s", who)
+		return
+	case protocols.Socket:
+		if f.Phase == protocols.LoggingIn {
+			r.Complain("Socket or TLS error on %s", who)
+		}
+	default:
+		if r.Verbose > 0 {
+			r.reply(f)
+		}
+	}
+	r.Complain("%s while fetching from %s", whileFetching[f.Kind], who)
+	if f.Kind == protocols.Protocol && r.Verbose > 0 && f.Err != nil {
+		r.Complain("%s", Clean(f.Error()))
+	}
+}
+
+// reply shows the words of the server.
+func (r *Reporter) reply(f *protocols.Fault) {
+	if f.Reply != "" {
+		r.Complain("%s", Clean(strings.TrimPrefix(f.Reply, "-ERR ")))
+	}
+}
+
+func (r *Reporter) authorization(who string, f *protocols.Fault) {
+	if r.Verbose > 0 {
+		r.reply(f)
+	}
+	r.Complain("Authorization failure on %s", who)
+	if !f.Forced {
+		r.Complain(faq)
+	}
+}
+
+func (r *Reporter) timeout(e poll.Failed, f *protocols.Fault) {
+	switch f.Phase {
+	case protocols.Connecting:
+		r.say("timeout after %d seconds waiting to connect to server %s.", e.Timeout, e.Host)
+	case protocols.InMessage:
+		r.say("timeout after %d seconds.", e.Timeout)
+	default:
+		r.say("timeout after %d seconds waiting for server %s.", e.Timeout, e.Host)
+	}
+}
+
+// refused explains a connection that did not come about, a line an address.
+func (r *Reporter) refused(e poll.Failed, d *wire.DialError) {
+	if len(d.Attempts) == 0 {
+		r.plainError("%s connection to %s failed: %s", e.Protocol, Clean(d.Host), Clean(fmt.Sprint(d.Err)))
+		return
+	}
+	lines := make([]string, len(d.Attempts))
+	last := ""
+	for i, a := range d.Attempts {
+		last = reason(a.Err)
+		lines[i] = fmt.Sprintf("connection to %s:%s [%s/%s] failed: %s.", Clean(d.Host), Clean(d.Service), a.IP, a.Port, last)
+		if r.Verbose > 0 {
+			r.Complain("%s", lines[i])
+		}
+	}
+	r.Complain("Connection errors for this poll:")
+	for i, l := range lines {
+		r.plainError("name %d: %s", i, l)
+	}
+	r.plainError("%s connection to %s failed: %s", e.Protocol, Clean(d.Host), last)
+}
+
+// reason is the text of the system's error, as strerror(3) has it.
+func reason(err error) string {
+	var no syscall.Errno
+	if errors.As(err, &no) {
+		s := no.Error()
+		return strings.ToUpper(s[:1]) + s[1:]
+	}
+	return err.Error()
+}
+
+func (r *Reporter) receiver(e poll.Failed, f *deliver.Fault) {
+	r.connection(f.Detail)
+	who := fmt.Sprintf("%s@%s", Clean(e.User), e.Host)
+	switch f.Kind {
+	case deliver.File:
+		if len(f.Detail) == 0 {
+			r.Complain("%s", Clean(f.Error()))
+		}
+	case deliver.Pipe:
+		r.say("error writing message text")
+		r.Complain("MDA error while fetching from %s", who)
+	case deliver.Local:
+		r.Complain("%s", Clean(f.Error()))
+		r.Complain("MDA error while fetching from %s", who)
+	default:
+		r.Complain("SMTP transaction error while fetching from %s and delivering to SMTP host %s", who, Clean(e.Sink))
+	}
+}
+
+// connection writes the lines that tell of connections that did not come about.
+func (r *Reporter) connection(lines []string) {
+	for _, l := range lines {
+		if strings.HasPrefix(l, "name ") {
+			r.plainError("%s", Clean(l))
+		} else {
+			r.Complain("%s", Clean(l))
+		}
+	}
+}
+
+// lookup is the text of a failed name look-up, as gai_strerror(3) has it.
+func lookup(err error) string {
+	var d *net.DNSError
+	switch {
+	case errors.As(err, &d) && d.IsNotFound:
+		return "Name or service not known"
+	case errors.As(err, &d) && d.IsTemporary:
+		return "Temporary failure in name resolution"
+	}
+	return err.Error()
+}
