@@ -163,6 +163,16 @@ func (c *Conn) PeerIP() string {
 	return ""
 }
 
+// Private tells whether nobody can listen: the connection is under TLS, goes through a plugin, or does not leave this
+// machine.
+func (c *Conn) Private() bool {
+	if c.TLSState() != nil || c.plugin != nil {
+		return true
+	}
+	a, ok := c.guard.RemoteAddr().(*net.TCPAddr)
+	return ok && a.IP.IsLoopback()
+}
+
 // TLSState describes the TLS connection; nil if there is none.
 func (c *Conn) TLSState() *tls.ConnectionState {
 	c.mu.Lock()
