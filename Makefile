@@ -1,0 +1,69 @@
+# make demo    build, and show a mail run against servers that it starts itself (no network, no root)
+# make build   bin/fetchmail
+# make test    install what the tests need where possible, then all tests with the race detector
+# make check   what must be clean before a change lands: format, vet, staticcheck, generated files, tests, fuzz smoke
+# make fuzz    every fuzz target for FUZZTIME
+# make bench   all benchmarks
+# make install binary, man page and completions below PREFIX (and DESTDIR)
+
+VERSION  ?= 0.1.0-dev
+PREFIX   ?= /usr/local
+FUZZTIME ?= 30s
+
+GO        ?= go
+BUILD      = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+STATIC     = $(GO) tool -modfile=.ci/tools.mod staticcheck
+bin       := $(DESTDIR)$(PREFIX)/bin
+man       := $(DESTDIR)$(PREFIX)/share/man/man1
+share     := $(DESTDIR)$(PREFIX)/share
+
+.PHONY: all build demo test needs check lint generated fuzz bench install clean
+
+all: build
+
+build:
+	$(BUILD) -o bin/fetchmail ./cmd/fetchmail
+
+demo: build
+	$(BUILD) -o bin/demo ./cmd/fetchmail/demo
+	bin/demo bin/fetchmail
+
+test: needs
+	CGO_ENABLED=1 $(GO) test -race -timeout 9m ./...
+
+# Debian packages: servers and programs that the tests start in folders of their own.
+needs:
+	.ci/needs
+
+check: lint generated test
+	$(MAKE) fuzz FUZZTIME=2s
+
+lint:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted: $$bad"; exit 1; }
+	$(GO) vet ./...
+	$(STATIC) ./...
+
+# The files that come from the option table must be what the table says now.
+generated:
+	$(GO) generate ./...
+	git diff --exit-code
+
+fuzz:
+	.ci/fuzz $(FUZZTIME)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+install: build
+	install -d $(bin)
+	install -m 755 bin/fetchmail $(bin)/fetchmail
+	@if [ -f fetchmail.1 ]; then install -d $(man) && install -m 644 fetchmail.1 $(man)/; fi
+	@if [ -f contrib/fetchmail.bash ]; then install -d $(share)/bash-completion/completions && \
+		install -m 644 contrib/fetchmail.bash $(share)/bash-completion/completions/fetchmail; fi
+	@if [ -f contrib/_fetchmail ]; then install -d $(share)/zsh/site-functions && \
+		install -m 644 contrib/_fetchmail $(share)/zsh/site-functions/; fi
+	@if [ -f contrib/fetchmail.fish ]; then install -d $(share)/fish/vendor_completions.d && \
+		install -m 644 contrib/fetchmail.fish $(share)/fish/vendor_completions.d/; fi
+
+clean:
+	rm -rf bin
