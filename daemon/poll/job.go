@@ -46,11 +46,12 @@ type Job struct {
 	// Resolve finds the canonical name of the server; nil takes Host as it is.
 	Resolve func(context.Context) (string, error)
 	Open    func(context.Context) (protocols.Session, error)
-	Sink    func() deliver.Sink
-	LMTP    bool // the sink gives a verdict for each recipient after the text
-	Ledger  func(folder string) Ledger
-	Route   Router
-	Edit    Edit
+	// Sink and Route are made for each poll, with the canonical name of the server.
+	Sink   func(host string) deliver.Sink
+	Route  func(host string) Router
+	LMTP   bool // the sink gives a verdict for each recipient after the text
+	Ledger func(folder string) Ledger
+	Edit   Edit
 	// Bounce sends a report of failure and returns the address that it went to, "" if nobody is to be told.
 	Bounce func(ctx context.Context, f Failure) (to string, err error)
 	// Before and After are the preconnect and postconnect commands; nil if there are none.

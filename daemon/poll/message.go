@@ -50,7 +50,7 @@ func (b *box) deliver(ctx context.Context, m *protocols.Message) (Verdict, error
 		b.Observer.Observe(BadHeader{err})
 		return b.keepIt()
 	}
-	to, err := b.Route.Route(ctx, h)
+	to, err := b.router.Route(ctx, h)
 	if err != nil {
 		b.Observer.Observe(Warned{err.Error()})
 		return b.keepIt()
@@ -99,7 +99,7 @@ func (b *box) envelope(m *protocols.Message, h *header.Block, to route.Result) d
 // hand carries one message through the sink and settles it.
 func (b *box) hand(ctx context.Context, m *protocols.Message, h *header.Block, to route.Result) (Verdict, error) {
 	if b.sink == nil {
-		b.sink = b.Sink()
+		b.sink = b.Sink(b.Host)
 	}
 	p := &parcel{box: b, env: b.envelope(m, h, to), head: h}
 	d, err := b.sink.Begin(ctx, p.env)
@@ -186,6 +186,7 @@ func (p *parcel) tell(ctx context.Context, answers []deliver.Status) {
 // write sends the edited header and the text, and tells whose fault it was when it did not work.
 func (b *box) write(m *protocols.Message, h *header.Block, to route.Result, known deliver.Outcome, d deliver.Delivery) error {
 	e := b.Edit.Header
+	e.Host = b.Host
 	e.Warning = to.Warning
 	if !b.Edit.Invisible {
 		e.Received = header.Received(b.received(to, known))

@@ -36,6 +36,7 @@ type run struct {
 	traits   protocols.Traits
 	sink     deliver.Sink
 	lastSink string
+	router   Router
 
 	fetched     int  // in all sessions
 	inSession   int  // in this session
@@ -77,6 +78,7 @@ func (r *run) hooks(ctx context.Context) error {
 		}
 		r.Host = host
 	}
+	r.router = r.Route(r.Host)
 	if r.Before != nil {
 		if err := r.Before(ctx); err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"syscall"
 
 	"fetchmail/daemon/poll"
 	"fetchmail/deliver"
@@ -175,33 +174,20 @@ func (r *Reporter) timeout(e poll.Failed, f *protocols.Fault) {
 // refused explains a connection that did not come about, a line an address.
 func (r *Reporter) refused(e poll.Failed, d *wire.DialError) {
 	if len(d.Attempts) == 0 {
-		r.plainError("%s connection to %s failed: %s", e.Protocol, Clean(d.Host), Clean(fmt.Sprint(d.Err)))
+		r.Complain("%s", Clean(d.Error()))
 		return
 	}
-	lines := make([]string, len(d.Attempts))
-	last := ""
-	for i, a := range d.Attempts {
-		last = reason(a.Err)
-		lines[i] = fmt.Sprintf("connection to %s:%s [%s/%s] failed: %s.", Clean(d.Host), Clean(d.Service), a.IP, a.Port, last)
-		if r.Verbose > 0 {
-			r.Complain("%s", lines[i])
+	lines := d.Lines(e.Protocol)
+	if r.Verbose > 0 {
+		for _, l := range lines[1 : len(lines)-1] {
+			_, text, _ := strings.Cut(l, ": ")
+			r.Complain("%s", Clean(text))
 		}
 	}
-	r.Complain("Connection errors for this poll:")
-	for i, l := range lines {
-		r.plainError("name %d: %s", i, l)
+	r.Complain("%s", lines[0])
+	for _, l := range lines[1:] {
+		r.plainError("%s", Clean(l))
 	}
-	r.plainError("%s connection to %s failed: %s", e.Protocol, Clean(d.Host), last)
-}
-
-// reason is the text of the system's error, as strerror(3) has it.
-func reason(err error) string {
-	var no syscall.Errno
-	if errors.As(err, &no) {
-		s := no.Error()
-		return strings.ToUpper(s[:1]) + s[1:]
-	}
-	return err.Error()
 }
 
 func (r *Reporter) receiver(e poll.Failed, f *deliver.Fault) {

@@ -1,0 +1,339 @@
+package poll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+
+	"fetchmail/deliver"
+	"fetchmail/deliver/header"
+	"fetchmail/deliver/route"
+	"fetchmail/protocols"
+)
+
+// world is a server, a receiver and a ledger in memory. It writes down what is done to them, in order.
+type world struct {
+	mail    []string // texts, number 1 first
+	traits  protocols.Traits
+	seen    map[int]bool
+	pending map[string]bool
+	known   []string // as Finish has left them
+	log     []string
+
+	breakAt   int             // this message breaks off in the middle
+	refuseTop int             // the server cannot give this message
+	verdict   map[int]deliver.Class
+	begin     map[int]error
+	commitErr error
+	acceptErr error
+	finished  bool
+	delivered []string
+	events    []Event
+	n         int // deliveries begun
+}
+
+func (w *world) note(format string, args ...any) { w.log = append(w.log, fmt.Sprintf(format, args...)) }
+func (w *world) Observe(e Event) {
+	if _, ok := e.(Progress); !ok {
+		w.events = append(w.events, e)
+	}
+}
+
+func uid(n int) string { return fmt.Sprint("u", n) }
+
+func (w *world) Traits() protocols.Traits { return w.traits }
+func (w *world) List(context.Context) (protocols.Listing, error) {
+	l := protocols.Listing{Total: len(w.mail), SeenKnown: true}
+	for i, m := range w.mail {
+		l.Items = append(l.Items, protocols.Item{Num: i + 1, UID: uid(i + 1), Size: int64(len(m)), Seen: w.seen[i+1]})
+	}
+	return l, nil
+}
+func (w *world) Fetch(_ context.Context, items []protocols.Item) iter.Seq2[*protocols.Message, error] {
+	return func(yield func(*protocols.Message, error) bool) {
+		for _, it := range items {
+			w.note("fetch %d", it.Num)
+			m := &protocols.Message{Item: it, HeaderSize: -1, BodySize: -1, Close: func() error { return nil }}
+			if it.Num == w.refuseTop {
+				if !yield(m, &protocols.Fault{Kind: protocols.Unavailable}) {
+					return
+				}
+				continue
+			}
+			head, body, _ := strings.Cut(w.mail[it.Num-1], "\r\n\r\n")
+			m.Header, m.Body = []byte(head+"\r\n\r\n"), strings.NewReader(body)
+			if it.Num == w.breakAt {
+				m.Body = io.MultiReader(strings.NewReader(body[:1]), broken{})
+			}
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) {
+	return 0, &protocols.Fault{Kind: protocols.Socket, Phase: protocols.InMessage, Err: io.ErrUnexpectedEOF}
+}
+
+func (w *world) MarkSeen(_ context.Context, it protocols.Item) error { w.note("seen %d", it.Num); return nil }
+func (w *world) Delete(_ context.Context, it protocols.Item) error   { w.note("delete %d", it.Num); return nil }
+func (w *world) Commit(context.Context) ([]protocols.Item, error) {
+	w.note("commit")
+	if w.commitErr != nil {
+		return nil, w.commitErr
+	}
+	var gone []protocols.Item
+	for _, l := range w.log {
+		var n int
+		if _, err := fmt.Sscanf(l, "delete %d", &n); err == nil {
+			gone = append(gone, protocols.Item{Num: n, UID: uid(n)})
+		}
+	}
+	return gone, nil
+}
+func (w *world) Close() error { return nil }
+
+// receiver is the sink of a world.
+type receiver struct{ *world }
+
+func (r receiver) Name() string { return "localhost" }
+func (r receiver) Close() error { r.note("sink closed"); return nil }
+func (r receiver) Begin(_ context.Context, e deliver.Envelope) (deliver.Delivery, error) {
+	r.n++
+	if err := r.begin[r.n]; err != nil {
+		return nil, err
+	}
+	return &delivery{world: r.world, num: r.n, to: e.To}, nil
+}
+
+type delivery struct {
+	*world
+	num  int
+	to   []string
+	text strings.Builder
+}
+
+func (d *delivery) Write(p []byte) (int, error) { return d.text.Write(p) }
+func (d *delivery) Recipients() deliver.Outcome {
+	return deliver.Outcome{Status: []deliver.Status{{To: d.to[0], Class: deliver.Accepted, Stage: deliver.AtRcpt}}}
+}
+func (d *delivery) Commit(context.Context) (deliver.Outcome, error) {
+	class, ok := d.verdict[d.num]
+	if !ok {
+		class = deliver.Accepted
+		d.delivered = append(d.delivered, d.text.String())
+	}
+	d.note("verdict %d", d.num)
+	return deliver.Outcome{Status: []deliver.Status{{To: d.to[0], Class: class, Stage: deliver.AtEnd}}}, nil
+}
+func (d *delivery) Abort() error { d.note("abort %d", d.num); return nil }
+
+// book is the ledger of a world.
+type book struct{ *world }
+
+func (b book) Known(u string) bool   { return slices.Contains(b.world.known, u) }
+func (b book) Pending(u string) bool { return b.pending[u] }
+func (b book) Accept(u string) error { b.note("record %s", u); return b.acceptErr }
+func (b book) Sync() error           { b.note("sync"); return nil }
+func (b book) Removed(u ...string) error {
+	b.note("forget %s", strings.Join(u, " "))
+	return nil
+}
+func (b book) Finish(known []string, _ func(string) bool) error {
+	b.world.known, b.finished = known, true
+	return nil
+}
+
+type onlyRoute struct{}
+
+func (onlyRoute) Route(context.Context, *header.Block) (route.Result, error) {
+	return route.Result{Recipients: []string{"joe"}}, nil
+}
+
+func (w *world) job(r Rules) *Job {
+	if w.traits.Protocol == "" {
+		w.traits = protocols.Traits{Protocol: "POP3", CommitEnds: true}
+	}
+	return &Job{
+		Account: Account{Label: "mail", Host: "mail", User: "alice"}, Protocol: "POP3", Folders: []string{""}, Rules: r,
+		Open:   func(context.Context) (protocols.Session, error) { return w, nil },
+		Sink:   func(string) deliver.Sink { return receiver{w} },
+		Route:  func(string) Router { return onlyRoute{} },
+		Ledger: func(string) Ledger { return book{w} },
+		Edit:   Edit{Invisible: true}, Observer: w,
+	}
+}
+
+func letters(n int) []string {
+	var l []string
+	for i := range n {
+		l = append(l, fmt.Sprintf("From: a@b.example\r\nSubject: %d\r\n\r\ntext %d\r\n", i+1, i+1))
+	}
+	return l
+}
+
+func (w *world) expect(t *testing.T, want string) {
+	t.Helper()
+	if got := strings.Join(w.log, "; "); got != want {
+		t.Errorf("what was done:\n got %s\nwant %s", got, want)
+	}
+}
+
+func TestRecordComesBeforeDeletionAndSyncBeforeCommit(t *testing.T) {
+	w := &world{mail: letters(2)}
+	if res := w.job(Rules{}).Run(t.Context()); res.Status != Success || res.Fetched != 2 {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "fetch 1; verdict 1; record u1; delete 1; fetch 2; verdict 2; record u2; delete 2; sync; commit; forget u1; forget u2; sink closed")
+	if len(w.known) != 0 || !w.finished {
+		t.Errorf("confirmed messages are still known: %v", w.known)
+	}
+}
+
+func TestABrokenSourceAbortsTheDelivery(t *testing.T) {
+	w := &world{mail: letters(3), breakAt: 2}
+	res := w.job(Rules{}).Run(t.Context())
+	if res.Status != Socket || res.Fetched != 2 {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "fetch 1; verdict 1; record u1; delete 1; fetch 2; abort 2; sink closed")
+	if want := []string{"u1"}; !slices.Equal(w.known, want) {
+		t.Errorf("old from now on: %v, want %v", w.known, want)
+	}
+}
+
+func TestALostAnswerToCommitKeepsTheRecord(t *testing.T) {
+	w := &world{mail: letters(1), commitErr: &protocols.Fault{Kind: protocols.Socket, Phase: protocols.Finishing}}
+	if res := w.job(Rules{}).Run(t.Context()); res.Status != Socket {
+		t.Fatalf("%+v", res)
+	}
+	if want := []string{"u1"}; !slices.Equal(w.known, want) {
+		t.Errorf("old from now on: %v, want %v", w.known, want)
+	}
+}
+
+func TestWhatIsPendingStaysSoWhereTheServerKnowsWhatIsRead(t *testing.T) {
+	w := &world{mail: letters(2), breakAt: 2, traits: protocols.Traits{Protocol: "IMAP", ServerSeen: true}}
+	w.job(Rules{}).Run(t.Context())
+	if w.finished {
+		t.Error("the record of message 1 was settled although its deletion is not confirmed")
+	}
+}
+
+func TestNothingIsDeletedWithoutARecord(t *testing.T) {
+	w := &world{mail: letters(1), acceptErr: errors.New("disk full")}
+	if res := w.job(Rules{}).Run(t.Context()); res.Status != IOErr {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "fetch 1; verdict 1; record u1; sink closed")
+}
+
+func TestDeferredAndRefusedMessagesStayAndTheOthersGoOn(t *testing.T) {
+	w := &world{mail: letters(3), verdict: map[int]deliver.Class{1: deliver.Deferred, 2: deliver.Refused}}
+	if res := w.job(Rules{SoftBounce: true}).Run(t.Context()); res.Status != Success {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "fetch 1; verdict 1; fetch 2; verdict 2; fetch 3; verdict 3; record u3; delete 3; sync; commit; forget u3; sink closed")
+}
+
+func TestAMessageThatTheServerCannotGiveDoesNotHoldUpTheOthers(t *testing.T) {
+	w := &world{mail: letters(2), refuseTop: 1}
+	if res := w.job(Rules{}).Run(t.Context()); res.Status != Success || res.Fetched != 1 {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "fetch 1; fetch 2; verdict 1; record u2; delete 2; sync; commit; forget u2; sink closed")
+}
+
+func TestALostListenerKeepsTheMessageAndANextOneIsTried(t *testing.T) {
+	w := &world{mail: letters(2), begin: map[int]error{1: &deliver.Fault{Kind: deliver.Lost}}}
+	if res := w.job(Rules{}).Run(t.Context()); res.Status != Success {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "fetch 1; fetch 2; verdict 2; record u2; delete 2; sync; commit; forget u2; sink closed")
+}
+
+func TestNoListenerEndsThePollAndCommitsWhatWasDelivered(t *testing.T) {
+	w := &world{mail: letters(3), begin: map[int]error{2: &deliver.Fault{Kind: deliver.Unreachable}}}
+	if res := w.job(Rules{}).Run(t.Context()); res.Status != SMTP {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "fetch 1; verdict 1; record u1; delete 1; fetch 2; sync; commit; forget u1; sink closed")
+}
+
+func TestWhatACrashLeftBehindIsDeletedWithoutBeingFetched(t *testing.T) {
+	w := &world{mail: letters(3), pending: map[string]bool{"u1": true, "u3": true}}
+	if res := w.job(Rules{}).Run(t.Context()); res.Status != Success || res.Fetched != 1 {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "fetch 2; delete 1; verdict 1; record u2; delete 2; delete 3; sync; commit; forget u1; forget u2; forget u3; sink closed")
+}
+
+func TestStepsComeInMailboxOrder(t *testing.T) {
+	w := &world{mail: letters(4), seen: map[int]bool{1: true, 3: true, 4: true}}
+	w.job(Rules{Flush: true}).Run(t.Context())
+	w.expect(t, "fetch 2; delete 1; verdict 1; record u2; delete 2; delete 3; delete 4; sync; commit; "+
+		"forget u1; forget u2; forget u3; forget u4; sink closed")
+}
+
+func TestKeepMarksAndRemembers(t *testing.T) {
+	w := &world{mail: letters(2), seen: map[int]bool{1: true}, known: []string{"u1"}}
+	w.job(Rules{Keep: true}).Run(t.Context())
+	w.expect(t, "fetch 2; verdict 1; record u2; seen 2; sync; commit; sink closed")
+	if want := []string{"u1", "u2"}; !slices.Equal(w.known, want) {
+		t.Errorf("old from now on: %v, want %v", w.known, want)
+	}
+}
+
+func TestFetchLimit(t *testing.T) {
+	for _, tt := range []struct {
+		mail, limit int
+		seen        []int
+		want        Status
+		left        int
+	}{
+		{3, 2, nil, MaxFetch, 1},
+		{2, 2, nil, Success, 0},
+		{3, 2, []int{3}, MaxFetch, 1}, // an old message behind the last one counts as left
+		{3, 2, []int{1}, Success, 0},  // one before it does not
+		{3, 1, []int{1}, MaxFetch, 2},
+	} {
+		w := &world{mail: letters(tt.mail), seen: map[int]bool{}}
+		for _, n := range tt.seen {
+			w.seen[n] = true
+		}
+		res := w.job(Rules{FetchLimit: tt.limit, Keep: true}).Run(t.Context())
+		left := 0
+		for _, e := range w.events {
+			if l, ok := e.(Limited); ok {
+				left = l.Left
+			}
+		}
+		if res.Status != tt.want || left != tt.left {
+			t.Errorf("%+v: status %d, %d left", tt, res.Status, left)
+		}
+	}
+}
+
+func TestNewsOfAnEmptyOrOldMailboxIsNoMail(t *testing.T) {
+	for _, w := range []*world{{}, {mail: letters(1), seen: map[int]bool{1: true}}} {
+		if res := w.job(Rules{}).Run(t.Context()); res.Status != NoMail {
+			t.Errorf("%+v", res)
+		}
+	}
+}
+
+func TestCheckOnlyCounts(t *testing.T) {
+	w := &world{mail: letters(1), traits: protocols.Traits{Protocol: "IMAP", ServerSeen: true}}
+	if res := w.job(Rules{Check: true}).Run(t.Context()); res.Status != Success {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "")
+}
