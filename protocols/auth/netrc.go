@@ -12,93 +12,106 @@ import (
 // maxNetrc bounds the file that is read, in bytes.
 const maxNetrc = 16 << 20
 
-// NetrcEntry is one machine of a .netrc file. It holds a password: keep it out of prints.
+// NetrcEntry is one machine of a .netrc file.
 type NetrcEntry struct {
-	Machine string // "" is the default entry
+	Machine string // "" is the default entry, which is for ftp and never used
 	Login   string
-	secret  func() string
+	secret  func() string // nil: the entry has no password
 }
 
-// Password is the entry's password, "" if it has none.
-func (e NetrcEntry) Password() string {
-	if e.secret == nil {
-		return ""
-	}
-	return e.secret()
+// NetrcFile is where Netrc looks. Warn takes lines for standard error about words that are not understood, without
+// prefix; it may be nil.
+type NetrcFile struct {
+	Name string
+	Warn func(line string)
 }
 
-// Netrc looks a password up in a .netrc file: for each host in turn (the poll name, then the name of via) the entry
-// of that machine with that login, else the default entry. Without the file, or without an entry, there is no secret.
-func Netrc(file, login string, hosts ...string) Secret {
+// Netrc looks a password up in a .netrc file: for each host in turn (the poll name, then the name of via) the entry of
+// that machine with that login, both compared by case. An entry without login does not count, nor does "default", nor
+// does the mode of the file matter; all that is the reference's. Without the file, or without an entry, there is no
+// secret.
+func Netrc(file NetrcFile, login string, hosts ...string) Secret {
 	return &source{name: ".netrc", load: func(context.Context) (string, error) {
-		f, err := os.Open(file)
-		if errors.Is(err, os.ErrNotExist) || file == "" {
-			return "", ErrNoSecret
-		}
+		entries, err := file.read()
 		if err != nil {
-			return "", fmt.Errorf("netrc: %w", err)
+			return "", err
 		}
-		defer f.Close()
-		text, err := io.ReadAll(io.LimitReader(f, maxNetrc))
-		if err != nil {
-			return "", fmt.Errorf("netrc: %w", err)
-		}
-		entries := ParseNetrc(string(text))
 		for _, host := range hosts {
 			if e, ok := FindNetrc(entries, host, login); ok {
-				return e.Password(), nil
+				return e.secret(), nil
 			}
 		}
 		return "", ErrNoSecret
 	}}
 }
 
-// FindNetrc finds the first entry with a password for a host and a login. An entry without login is for every login;
-// the default entry is for every host that has no entry before it.
+func (n NetrcFile) read() ([]NetrcEntry, error) {
+	f, err := os.Open(n.Name)
+	if errors.Is(err, os.ErrNotExist) || n.Name == "" {
+		return nil, ErrNoSecret
+	}
+	if err != nil {
+		return nil, fmt.Errorf("netrc: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxNetrc))
+	if err != nil {
+		return nil, fmt.Errorf("netrc: %w", err)
+	}
+	return ParseNetrc(string(text), func(line int, word string) {
+		if n.Warn != nil {
+			n.Warn(fmt.Sprintf("%s:%d: warning: unknown token \"%s\"", n.Name, line, word))
+		}
+	}), nil
+}
+
+// FindNetrc finds the first entry with a password for a host and a login.
 func FindNetrc(entries []NetrcEntry, host, login string) (NetrcEntry, bool) {
 	for _, e := range entries {
-		if e.Machine != "" && !strings.EqualFold(e.Machine, host) {
-			continue
-		}
-		if e.secret != nil && (e.Login == "" || e.Login == login) {
+		if e.Machine == host && e.Machine != "" && e.Login == login && e.secret != nil {
 			return e, true
 		}
 	}
 	return NetrcEntry{}, false
 }
 
-// ParseNetrc reads the format of ftp(1): machine, default, login, password, account and macdef, words separated by
-// blanks, quoted or with backslashes where they hold blanks. What it does not understand it passes over.
-func ParseNetrc(text string) []NetrcEntry {
+// ParseNetrc reads the format of ftp(1): machine, default, login or user, password or passwd, account and macdef, and
+// their values. Words are separated by blanks and line ends; quotes of both kinds, which end with the line, hold blanks
+// together; there is no escape. A # at the start of a word begins a comment. What is not understood is handed to
+// unknown, with its line number, and passed over.
+func ParseNetrc(text string, unknown func(line int, word string)) []NetrcEntry {
 	var entries []NetrcEntry
-	p := netrcParser{text: text}
+	p := netrcParser{text: text, line: 1}
 	for {
 		word, ok := p.word()
 		if !ok {
 			return entries
 		}
-		last := len(entries) - 1
 		switch word {
 		case "machine":
 			name, _ := p.word()
-			if name != "" {
-				entries = append(entries, NetrcEntry{Machine: name})
-			}
+			entries = append(entries, NetrcEntry{Machine: name})
 		case "default":
 			entries = append(entries, NetrcEntry{})
-		case "login", "user":
-			if value, ok := p.word(); ok && last >= 0 {
-				entries[last].Login = value
+		case "login", "user", "password", "passwd", "account":
+			value, ok := p.word()
+			if ok && len(entries) > 0 {
+				entries[len(entries)-1].set(word, value)
 			}
-		case "password", "passwd":
-			if value, ok := p.word(); ok && last >= 0 {
-				entries[last].secret = func() string { return value }
-			}
-		case "account":
-			_, _ = p.word()
 		case "macdef":
 			p.skipMacro()
+		default:
+			unknown(p.line, word)
 		}
+	}
+}
+
+func (e *NetrcEntry) set(key, value string) {
+	switch key {
+	case "login", "user":
+		e.Login = value
+	case "password", "passwd":
+		e.secret = func() string { return value }
 	}
 }
 
@@ -106,16 +119,20 @@ func ParseNetrc(text string) []NetrcEntry {
 type netrcParser struct {
 	text string
 	pos  int
+	line int // of pos, from 1
 }
 
-// word returns the next word; ok is false at the end. A # at the start of a word makes the rest of the line a comment.
+// word returns the next word; ok is false at the end.
 func (p *netrcParser) word() (word string, ok bool) {
 	for p.pos < len(p.text) {
 		switch c := p.text[p.pos]; {
+		case c == '\n':
+			p.line++
+			p.pos++
 		case isBlank(c):
 			p.pos++
 		case c == '#':
-			p.skipLine()
+			p.nextLine()
 		default:
 			return p.take(), true
 		}
@@ -128,15 +145,12 @@ func (p *netrcParser) take() string {
 	var quote byte
 	for ; p.pos < len(p.text); p.pos++ {
 		switch c := p.text[p.pos]; {
-		case c == '\\' && p.pos+1 < len(p.text):
-			p.pos++
-			b.WriteByte(p.text[p.pos])
-		case quote != 0 && c == quote:
-			quote = 0
+		case c == '\n', quote == 0 && isBlank(c):
+			return b.String()
 		case quote == 0 && (c == '"' || c == '\''):
 			quote = c
-		case quote == 0 && isBlank(c), c == '\n':
-			return b.String()
+		case quote != 0 && c == quote:
+			quote = 0
 		default:
 			b.WriteByte(c)
 		}
@@ -144,21 +158,25 @@ func (p *netrcParser) take() string {
 	return b.String()
 }
 
-func (p *netrcParser) skipLine() {
-	if i := strings.IndexByte(p.text[p.pos:], '\n'); i >= 0 {
-		p.pos += i
-		return
+// nextLine goes to the start of the next line and returns what it has passed over.
+func (p *netrcParser) nextLine() string {
+	rest, _, found := strings.Cut(p.text[p.pos:], "\n")
+	p.pos += len(rest)
+	if found {
+		p.pos++
+		p.line++
 	}
-	p.pos = len(p.text)
+	return rest
 }
 
 // skipMacro passes over a macro, which ends at an empty line.
 func (p *netrcParser) skipMacro() {
-	if i := strings.Index(p.text[p.pos:], "\n\n"); i >= 0 {
-		p.pos += i
-		return
+	p.nextLine() // its name
+	for p.pos < len(p.text) {
+		if strings.TrimSpace(p.nextLine()) == "" {
+			return
+		}
 	}
-	p.pos = len(p.text)
 }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',' }
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v' }

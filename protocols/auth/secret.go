@@ -125,7 +125,8 @@ func lineFrom(fd int) (string, error) {
 }
 
 // Command runs a command by /bin/sh and takes the first line of its output: option passwordeval. Its standard error
-// is ours; it gets no input. The text is kept until Forget.
+// is ours; it gets no input. It stays in our process group, so that it may ask on the terminal. The text is kept until
+// Forget.
 func Command(command string) Secret {
 	return &source{name: "passwordeval", load: func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, commandTime)
