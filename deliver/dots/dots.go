@@ -47,26 +47,42 @@ func (b *Writer) Write(p []byte) (int, error) {
 		if b.held {
 			b.release(p[0] == '\r' || p[0] == '\n')
 		}
-		i := bytes.IndexByte(p, '.')
+		i := b.dot(p)
 		if i < 0 {
 			b.put(p)
 			break
 		}
 		b.put(p[:i])
 		p = p[i+1:]
-		switch b.prev {
-		case '\n':
+		if b.prev == '\n' {
 			b.put(twoDots)
-		case '\r':
+		} else {
 			b.held = true
-		default:
-			b.put(twoDots[:1])
 		}
 	}
 	if b.err != nil {
 		return 0, b.err
 	}
 	return n, nil
+}
+
+// dot finds the first dot in p that follows CR or LF; -1 if there is none.
+func (b *Writer) dot(p []byte) int {
+	for at := 0; ; {
+		i := bytes.IndexByte(p[at:], '.')
+		if i < 0 {
+			return -1
+		}
+		at += i
+		prev := b.prev
+		if at > 0 {
+			prev = p[at-1]
+		}
+		if prev == '\n' || prev == '\r' {
+			return at
+		}
+		at++
+	}
 }
 
 var twoDots = []byte("..")

@@ -190,11 +190,12 @@ func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
 	err := d.wait()
 	r, ok := d.verdict(err)
 	switch {
+	case d.pipe != nil:
+		o := d.outcome(deliver.Deferred, r)
+		err := fmt.Errorf("MDA did not read the whole message: %w", d.pipe)
+		return o, &deliver.Fault{Kind: deliver.Pipe, Stage: deliver.AtText, Outcome: o, Err: err}
 	case !ok:
 		return d.outcome(deliver.Deferred, r), nil
-	case d.pipe != nil:
-		err := fmt.Errorf("MDA did not read the whole message: %w", d.pipe)
-		return d.outcome(deliver.Deferred, r), &deliver.Fault{Kind: deliver.Pipe, Stage: deliver.AtText, Err: err}
 	}
 	return d.outcome(deliver.Accepted, r), nil
 }

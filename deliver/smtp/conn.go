@@ -158,8 +158,11 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		c.replies = append(c.replies, r)
 		code := r.Code
-		if code >= 200 && code < 300 {
+		switch {
+		case code >= 200 && code < 300:
 			code = 250
+		case code >= 300 && code < 400:
+			code = 354
 		}
 		c.feed = fmt.Appendf(c.feed, "%d .\r\n", code)
 	}

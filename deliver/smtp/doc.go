@@ -20,8 +20,8 @@
 //
 // # Addresses
 //
-// They come from the headers of messages. What cannot stand between angle brackets (control characters, blanks
-// outside quotes, angle brackets, unbalanced quotes) is refused without being shown to the listener.
+// They come from the headers of messages. What could become a second command or a parameter (CR, LF, NUL, angle
+// brackets, addresses of more than 900 octets) is refused without being shown to the listener.
 //
 // # The text
 //

@@ -76,8 +76,7 @@ type Options struct {
 	BatchLimit int
 	// User and Password log in where the listener offers AUTH (esmtpname, esmtppassword); "" does not.
 	User, Password string
-	// TLS gives the configuration for a host with "/tls" or "/starttls", and for STARTTLS where it is offered by a host
-	// without "/notls"; nil never uses TLS.
+	// TLS gives the configuration for a host with "/tls" or "/starttls"; without it such a host cannot be reached.
 	TLS func(host string) *tls.Config
 	// Lookup finds the addresses of a host; nil is the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]string, error)

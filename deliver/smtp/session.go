@@ -79,6 +79,8 @@ func (s *Sink) openHost(ctx context.Context, h host) (*session, []string, error)
 		hello = []string{"LHLO"}
 	case s.opts.HELO:
 		hello = hello[1:]
+	case h.tls == tlsStart: // HELO offers nothing
+		hello = hello[:1]
 	}
 	var err error
 	for _, verb := range hello {

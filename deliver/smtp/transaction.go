@@ -41,7 +41,7 @@ func (t *transaction) begin(e deliver.Envelope) *deliver.Fault {
 		return t.lost(deliver.AtRcpt, err)
 	}
 	if t.accepted() == 0 && !deferred && fallback != "" {
-		if fault := t.rcptFallback(fallback); fault != nil {
+		if fault := t.rcptFallback(e, fallback); fault != nil {
 			return fault
 		}
 	} else if t.accepted() == 0 || deferred {
@@ -120,25 +120,27 @@ func (t *transaction) unpredict(to []string) error {
 	for _, a := range to {
 		t.session.client.Rcpt(a, nil)
 	}
-	return t.noData()
+	_, err := t.noData()
+	return err
 }
 
 // noData reads the answer to a DATA that went out although nobody is there to receive the text. RFC 2920, section 3.1:
-// where it is yes, an empty text must follow, which reaches nobody.
-func (t *transaction) noData() error {
+// where it is yes, an empty text must follow, which reaches nobody and ends the transaction.
+func (t *transaction) noData() (ended bool, err error) {
 	if !t.dataSent {
-		return t.conn.err
+		return false, t.conn.err
 	}
 	t.dataSent = false
 	if d, err := t.session.client.Data(); err == nil {
 		if t.session.lmtp { // RFC 2033, section 4.2: it must not say yes, and we cannot know how it goes on
-			return t.conn.fail(errors.New("DATA was accepted without a recipient"))
+			return true, t.conn.fail(errors.New("DATA was accepted without a recipient"))
 		}
+		ended = true
 		t.conn.begin()
 		d.Close()
 	}
 	t.conn.take()
-	return t.conn.err
+	return ended, t.conn.err
 }
 
 // rcpt offers the recipients; deferred tells that one was refused for now. As in the reference all are offered even so.
@@ -157,10 +159,16 @@ func (t *transaction) rcpt(to []string) (deferred bool, err error) {
 	return deferred, nil
 }
 
-// rcptFallback offers the recipient of last resort in the same transaction.
-func (t *transaction) rcptFallback(fallback string) *deliver.Fault {
-	if err := t.noData(); err != nil {
+// rcptFallback offers the recipient of last resort, in the same transaction if it is still there.
+func (t *transaction) rcptFallback(e deliver.Envelope, fallback string) *deliver.Fault {
+	ended, err := t.noData()
+	if err != nil {
 		return t.lost(deliver.AtRcpt, err)
+	}
+	if ended {
+		if fault := t.mail(e, []string{fallback}); fault != nil {
+			return fault
+		}
 	}
 	if _, err := t.rcpt([]string{fallback}); err != nil {
 		return t.lost(deliver.AtRcpt, err)
@@ -192,8 +200,7 @@ func (t *transaction) begunData() *deliver.Fault {
 	r := t.conn.last()
 	if err != nil {
 		class := t.sink.class(r, deliver.AtData)
-		if class == deliver.Accepted || r.Code >= 300 && r.Code < 400 {
-			// 2xx, or 3xx other than 354: does the listener wait for the text? Nobody knows.
+		if class == deliver.Accepted { // 2xx: does the listener wait for the text? Nobody knows.
 			return t.lost(deliver.AtData, &answerError{"DATA", r})
 		}
 		t.settle(class, deliver.AtData, r)
@@ -216,11 +223,11 @@ func (t *transaction) settle(class deliver.Class, stage deliver.Stage, r deliver
 // refused ends a transaction that the listener did not want; the connection stays if RSET goes well.
 func (t *transaction) refused(stage deliver.Stage) *deliver.Fault {
 	f := &deliver.Fault{Kind: deliver.Refusal, Stage: stage, Outcome: t.outcome}
-	if t.noData() != nil || !t.session.reset(t.limits) {
+	if _, err := t.noData(); err != nil || !t.session.reset(t.limits) {
 		t.sink.drop()
-		return f
+	} else {
+		t.finish()
 	}
-	t.finish()
 	return f
 }
 
