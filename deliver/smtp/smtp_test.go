@@ -94,7 +94,9 @@ func TestAnswers(t *testing.T) {
 	const hello = "EHLO client.example.test"
 	mail, rcpt := "MAIL FROM:<dora@far.example.org> SIZE=291", "RCPT TO:<fmtest@localhost>"
 	second := []string{mail, rcpt, "DATA", "<DATA>", "QUIT"}
-	one := func(lines ...string) [][]string { return [][]string{append(append([]string{hello}, lines...), second...)} }
+	one := func(lines ...string) [][]string {
+		return [][]string{append(append([]string{hello}, lines...), second...)}
+	}
 	two := func(lines ...string) [][]string {
 		return [][]string{append([]string{hello}, lines...), append([]string{hello}, second...)}
 	}
