@@ -47,7 +47,7 @@ type POP3Act func(c *POP3Conn) error
 // is the decoded initial response, nil if there was none. It returns the user who has proven to be one, "" if nobody.
 type POP3Mechanism func(initial []byte, ask func(challenge []byte) ([]byte, error)) (user string, err error)
 
-// POP3 is a POP3 server (RFC 1939, RFC 2449, RFC 2595, RFC 5034) with a mailbox for each user and hooks for faults.
+// POP3, which NewPOP3 makes, is a POP3 server (RFC 1939, RFC 2449, RFC 2595, RFC 5034) with a mailbox for each user and hooks for faults.
 // The exported fields are set before Start; the methods may be called at any time by any goroutine.
 type POP3 struct {
 	Users    map[string]string // user -> password
@@ -89,6 +89,7 @@ func NewPOP3(mail ...[]byte) *POP3 {
 		Users: map[string]string{"alice": "secret"},
 		Caps:  []string{"TOP", "UIDL", "USER", "RESP-CODES"},
 		Last:  -1,
+		boxes: map[string][]POP3Mail{},
 	}
 	for _, raw := range mail {
 		s.Put("alice", POP3Mail{Raw: raw})
@@ -100,9 +101,6 @@ func NewPOP3(mail ...[]byte) *POP3 {
 func (s *POP3) Put(user string, mail ...POP3Mail) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.boxes == nil {
-		s.boxes = map[string][]POP3Mail{}
-	}
 	for _, m := range mail {
 		if m.UID == "" {
 			m.UID = fmt.Sprintf("uid-%d", len(s.boxes[user])+1)

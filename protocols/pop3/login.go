@@ -1,0 +1,427 @@
+package pop3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"strings"
+
+	gopop3 "github.com/knadh/go-pop3"
+
+	"fetchmail/protocols"
+	"fetchmail/protocols/auth"
+	"fetchmail/protocols/wire"
+)
+
+// errAgain says that a new connection is worth trying, without what has just failed.
+var errAgain = errors.New("a new connection is needed")
+
+// attempt is what is tried on one connection.
+type attempt struct {
+	capa bool // CAPA may be sent
+	stls Upgrade
+}
+
+// Open connects, secures the connection and logs in. Every error is a *protocols.Fault.
+//
+// A server that refuses CAPA, or hangs up there, gets a new connection without it; one where an optional STLS fails in
+// a way that leaves the connection in doubt gets a new one without TLS.
+func Open(ctx context.Context, o Options) (*Session, error) {
+	o.setDefaults()
+	try := attempt{capa: true, stls: o.StartTLS}
+	for {
+		s := &Session{o: o}
+		next, err := s.begin(ctx, try)
+		if err == nil {
+			return s, nil
+		}
+		s.Close()
+		if !errors.Is(err, errAgain) || next == try || ctx.Err() != nil {
+			return nil, err
+		}
+		try = next
+	}
+}
+
+// begin makes the session ready; with errAgain it says what to try next.
+func (s *Session) begin(ctx context.Context, try attempt) (attempt, error) {
+	if err := s.connect(ctx); err != nil {
+		return try, err
+	}
+	early := try.capa && (try.stls != Never || auth.AsksCapabilities(s.o.dialect(), s.o.Auth))
+	if early {
+		if err := s.capa(protocols.LoggingIn); err != nil {
+			return s.withoutCapa(try, err)
+		}
+	}
+	if try.stls == Must || try.stls == May && s.caps.stls {
+		if next, err := s.secure(ctx, try); err != nil {
+			return next, err
+		}
+	}
+	if err := s.login(ctx); err != nil {
+		return try, err
+	}
+	if try.capa && !early {
+		if err := s.capa(protocols.LoggingIn); err != nil && s.line.err != nil {
+			return s.withoutCapa(try, err)
+		}
+	}
+	s.ready = true
+	return try, nil
+}
+
+// connect dials and reads the greeting.
+func (s *Session) connect(ctx context.Context) error {
+	conn, err := s.o.Dialer.Dial(ctx, s.o.Host, s.o.Service)
+	if err != nil {
+		return dialFault(err)
+	}
+	s.conn = conn
+	s.line = &lineConn{Conn: conn, in: conn.Reader(), trace: s.o.Trace}
+	s.lib, err = gopop3.New(gopop3.Opt{Host: s.o.Host, Dialer: seam{s.line}}).NewConn()
+	if err != nil {
+		f := s.fault(protocols.Connecting, "greeting")
+		if s.line.err == nil && s.line.kind == refused {
+			f.Kind = loginKind(s.line.lastLine())
+		}
+		return f
+	}
+	if strings.Contains(s.line.lastLine(), "Maillennium") && !s.o.FetchAll {
+		s.o.say(`Warning: "Maillennium POP3" found, using RETR command instead of TOP.`)
+		s.retr = true
+	}
+	s.retr = s.retr || s.o.FetchAll || s.o.ForceRETR || s.o.Keep && !s.o.UIDL
+	s.greeting = s.line.lastLine()
+	return nil
+}
+
+func dialFault(err error) error {
+	f := &protocols.Fault{Kind: protocols.Socket, Phase: protocols.Connecting, Err: err}
+	if errors.Is(err, wire.ErrTimeout) {
+		f.Kind = protocols.Timeout
+	}
+	var t *wire.TLSError
+	if errors.As(err, &t) {
+		f.Phase, f.Detail = protocols.Securing, t.Lines
+	}
+	return f
+}
+
+// capa asks for the capabilities: RFC 2449, section 5.
+func (s *Session) capa(phase protocols.Phase) error {
+	s.caps = capabilities{}
+	if _, err := s.command(phase, "CAPA"); err != nil {
+		return err
+	}
+	const maxCapabilities = 1000 // lines
+	err := s.lines(phase, "CAPA", maxCapabilities, func(line []byte) { s.caps.add(string(line)) })
+	if err == nil {
+		s.caps.asked = true
+	}
+	return err
+}
+
+// withoutCapa says how to go on after a failed CAPA.
+func (s *Session) withoutCapa(try attempt, err error) (attempt, error) {
+	f := protocols.AsFault(err)
+	switch {
+	case f.Kind == protocols.Timeout:
+		return try, err
+	case try.stls == Must && s.line.err != nil:
+		return try, err
+	case try.stls == Must:
+		f.Kind = protocols.Auth
+		f.Detail = []string{"STLS is mandatory for this session, but server refused CAPA command.",
+			"CAPA command support is, however, necessary for STLS."}
+		return try, f
+	}
+	return attempt{stls: Never}, again{f}
+}
+
+// again is a fault that a new connection may cure.
+type again struct{ *protocols.Fault }
+
+func (a again) Unwrap() []error { return []error{errAgain, a.Fault} }
+
+// secure asks for TLS: RFC 2595, section 4. What was known before is forgotten, and CAPA asked again.
+func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
+	const op = "STLS"
+	if _, err := s.command(protocols.Securing, op); err != nil {
+		f := protocols.AsFault(err)
+		f.Phase = protocols.Securing
+		switch {
+		case f.Kind == protocols.Timeout:
+			return try, f
+		case try.stls == May:
+			s.o.note(s.conn.Host() + ": opportunistic upgrade to TLS failed, trying to continue.")
+			if s.line.err == nil && s.line.kind == refused {
+				return try, nil
+			}
+			return attempt{capa: true, stls: Never}, again{f}
+		}
+		f.Kind = protocols.Socket
+		f.Detail = []string{s.conn.Host() + ": upgrade to TLS failed."}
+		return try, f
+	}
+	if err := s.conn.StartTLS(ctx, s.o.TLS); err != nil {
+		s.line.err = err
+		f := s.fault(protocols.Securing, op)
+		f.Reply = ""
+		var t *wire.TLSError
+		if errors.As(err, &t) {
+			f.Detail = upgradeLines(t.Lines, s.conn.Host())
+		} else {
+			f.Detail = []string{s.conn.Host() + ": upgrade to TLS failed."}
+		}
+		if try.stls == May && !errors.Is(err, wire.ErrInjected) && f.Kind != protocols.Timeout {
+			s.o.note(s.conn.Host() + ": opportunistic upgrade to TLS failed, trying to continue.")
+			return attempt{capa: true, stls: Never}, again{f}
+		}
+		return try, f
+	}
+	s.caps = capabilities{}
+	if err := s.capa(protocols.LoggingIn); err != nil && s.line.err != nil {
+		return try, err
+	}
+	return try, nil
+}
+
+// upgradeLines are the lines of a failed TLS connection with the summary that is in place for STLS.
+func upgradeLines(lines []string, host string) []string {
+	if n := len(lines); n > 0 && strings.HasSuffix(lines[n-1], ": SSL connection failed.") {
+		lines = lines[:n-1]
+	}
+	return append(append([]string(nil), lines...), host+": upgrade to TLS failed.")
+}
+
+// login tries the ways that auth has chosen, once more if the secret can be had anew.
+func (s *Session) login(ctx context.Context) error {
+	choice := auth.Choose(auth.Offer{
+		Protocol: s.o.dialect(), Auth: s.o.Auth, Host: s.conn.Host(), Mechs: s.caps.mechanisms, SASLIR: true,
+		Secure: s.private(), TLS: s.conn.TLSState() != nil,
+	})
+	for _, n := range choice.Notes {
+		s.o.warn(n)
+	}
+	if len(choice.Ways) == 0 {
+		return &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Detail: choice.RunOut, Forced: choice.Forced}
+	}
+	secret, err := s.secret(ctx, choice.Ways)
+	if err != nil {
+		return err
+	}
+	err = s.tryWays(choice.Ways, secret)
+	if f := protocols.AsFault(err); err != nil && f.Kind == protocols.Auth && s.line.err == nil && secret != "" {
+		if anew, ok, _ := auth.Again(ctx, s.o.Secret, secret); ok {
+			err = s.tryWays(choice.Ways, anew)
+		}
+	}
+	if err != nil {
+		f := protocols.AsFault(err)
+		f.Forced = choice.Forced
+		if f.Kind == protocols.Auth {
+			f.Detail = append(f.Detail, choice.RunOut...)
+		}
+		return f
+	}
+	return nil
+}
+
+// private tells whether nobody can listen.
+func (s *Session) private() bool {
+	if s.conn.TLSState() != nil || s.o.Dialer.Plugin != "" {
+		return true
+	}
+	ip, err := netip.ParseAddr(s.conn.PeerIP())
+	return err == nil && ip.IsLoopback()
+}
+
+// secret gets the password if one of the ways needs it.
+func (s *Session) secret(ctx context.Context, ways []auth.Way) (string, error) {
+	for _, w := range ways {
+		if w.Kind == auth.None || w.Kind == auth.SASL && !auth.NeedsSecret(w.Mech) {
+			continue
+		}
+		if s.o.Secret == nil {
+			return "", &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Err: auth.ErrNoSecret}
+		}
+		text, err := s.o.Secret.Get(ctx)
+		if err != nil {
+			return "", &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Err: err}
+		}
+		return text, nil
+	}
+	return "", nil
+}
+
+// tryWays returns nil after the first way that the server accepts. Only a plain refusal leads to the next one.
+func (s *Session) tryWays(ways []auth.Way, secret string) error {
+	var last error
+	for _, w := range ways {
+		if last = s.tryWay(w, secret); last == nil {
+			return nil
+		}
+		if s.line.err != nil || protocols.AsFault(last).Kind != protocols.Auth {
+			return last
+		}
+	}
+	return last
+}
+
+func (s *Session) tryWay(w auth.Way, secret string) error {
+	switch w.Kind {
+	case auth.None:
+		return nil
+	case auth.APOP:
+		stamp, err := auth.Timestamp(s.greeting)
+		if err != nil {
+			return &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Op: "APOP", Detail: []string{err.Error()}, Err: err}
+		}
+		return s.credential("APOP "+s.o.User+" *", "APOP "+s.o.User+" "+auth.Digest(stamp, secret))
+	case auth.SASL:
+		return s.sasl(w.Mech, secret)
+	}
+	if err := checkWord(s.o.User, secret); err != nil {
+		return &protocols.Fault{Kind: protocols.Config, Phase: protocols.LoggingIn, Err: err}
+	}
+	if err := s.loginStep("USER "+s.o.User, func() error { return s.lib.User(s.o.User) }); err != nil {
+		return err
+	}
+	if w.Kind == auth.RPOP {
+		return s.credential("RPOP *", "RPOP "+secret)
+	}
+	s.line.show = "PASS *"
+	return s.loginStep("PASS *", func() error { return s.lib.Pass(secret) })
+}
+
+// credential sends a command that is shown as show.
+func (s *Session) credential(show, command string) error {
+	if err := checkWord(command); err != nil {
+		return &protocols.Fault{Kind: protocols.Config, Phase: protocols.LoggingIn, Err: err}
+	}
+	s.line.show = show
+	return s.loginStep(show, func() error {
+		_, err := s.lib.Cmd(command, false)
+		return err
+	})
+}
+
+// loginStep does one step of a login and gives a refusal its kind.
+func (s *Session) loginStep(op string, step func() error) error {
+	if err := s.inTurn(protocols.LoggingIn, op); err != nil {
+		return err
+	}
+	if step() == nil {
+		return nil
+	}
+	f := s.fault(protocols.LoggingIn, op)
+	if s.line.err == nil && s.line.kind == refused {
+		f.Kind = loginKind(f.Reply)
+	}
+	return f
+}
+
+// loginKind tells from a refusal whether the mailbox is locked, the server busy, or the login wrong. The words and
+// their letter case are the reference's; [IN-USE] and [LOGIN-DELAY] are from RFC 2449, section 8.1.
+func loginKind(reply string) protocols.Kind {
+	for _, w := range []string{"lock", "Lock", "LOCK", "[IN-USE]", "[LOGIN-DELAY]", "wait"} {
+		if strings.Contains(reply, w) {
+			return protocols.Lock
+		}
+	}
+	if strings.Contains(reply, "ervice") && strings.Contains(reply, "unavailable") {
+		return protocols.Busy
+	}
+	return protocols.Auth
+}
+
+// sasl logs in with a SASL mechanism: RFC 5034.
+func (s *Session) sasl(mech, secret string) error {
+	client, err := auth.New(mech, s.o.User, secret, auth.Server{Host: s.o.Host, TLS: s.conn.TLSState()})
+	if err != nil {
+		return &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Op: "AUTH " + mech, Err: err}
+	}
+	op := "AUTH " + mech
+	if err := s.inTurn(protocols.LoggingIn, op); err != nil {
+		return err
+	}
+	ch := &channel{s: s}
+	err = auth.Exchange(client, ch)
+	var no *auth.Refusal
+	switch {
+	case err == nil:
+		return nil
+	case s.line.err != nil:
+		return s.fault(protocols.LoggingIn, op)
+	case errors.As(err, &no):
+		f := &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Op: op, Reply: s.line.lastLine(), Err: no.Err}
+		if ch.challenges > 0 {
+			f.Kind = loginKind(f.Reply)
+		} else if mech == "CRAM-MD5" {
+			s.o.warn("could not decode BASE64 challenge") // as the reference says it
+		}
+		return f
+	}
+	s.line.err = err
+	return &protocols.Fault{Kind: protocols.Protocol, Phase: protocols.LoggingIn, Op: op, Reply: s.line.lastLine(), Err: err}
+}
+
+// channel carries a SASL exchange past go-pop3, which knows no continuation. It implements auth.Channel.
+type channel struct {
+	s          *Session
+	challenges int
+}
+
+// InitialLimit is what fits into a command line of 255 octets: RFC 5034, section 4.
+func (c *channel) InitialLimit() int { return 200 }
+
+// Begin sends AUTH.
+func (c *channel) Begin(mech string, initial *string) error {
+	line := "AUTH " + mech
+	c.s.line.show = line
+	if initial != nil {
+		line += " " + *initial
+		c.s.line.show += " *"
+	}
+	return c.write(line)
+}
+
+// Respond sends a response.
+func (c *channel) Respond(text string) error {
+	c.s.line.show = "*"
+	return c.write(text)
+}
+
+// write sends a line of any length: tokens are long.
+func (c *channel) write(text string) error {
+	_, err := io.WriteString(c.s.line, text+"\r\n")
+	return err
+}
+
+// Receive reads a challenge or the result.
+func (c *channel) Receive() (auth.Step, error) {
+	line, err := c.s.line.readLong(maxChallenge)
+	if err != nil {
+		return auth.Step{}, err
+	}
+	c.s.line.last = append(c.s.line.last[:0], line[:min(len(line), maxLine)]...)
+	if string(line) == "+" || bytes.HasPrefix(line, []byte("+ ")) {
+		c.challenges++
+		c.s.line.kind = garbage
+		c.s.line.received("+ *")
+		return auth.Step{Kind: auth.Continue, Text: string(bytes.TrimLeft(line[1:], " "))}, nil
+	}
+	var text []byte
+	c.s.line.kind, text = parseStatus(line)
+	c.s.line.received(string(c.s.line.last))
+	switch c.s.line.kind {
+	case granted:
+		return auth.Step{Kind: auth.Done, Text: string(text)}, nil
+	case refused:
+		return auth.Step{Kind: auth.Refused, Text: string(text)}, nil
+	}
+	return auth.Step{}, errNoAnswer
+}

@@ -1,0 +1,78 @@
+package pop3_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"fetchmail/protocols"
+	"fetchmail/protocols/auth"
+	"fetchmail/protocols/mailtest"
+	"fetchmail/protocols/pop3"
+	"fetchmail/protocols/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve starts a server that ends with the test.
+func serve(t testing.TB, s *mailtest.POP3) *mailtest.POP3 {
+	t.Helper()
+	if err := s.Start(""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// options are those for a scripted server.
+func options(s *mailtest.POP3) pop3.Options {
+	return pop3.Options{Dialer: &wire.Dialer{Timeout: 20 * time.Second}, Host: s.Host(), Service: s.Port(), User: "alice", Secret: auth.Fixed("secret")}
+}
+
+func mailbox(t *testing.T, s *mailtest.POP3) mailtest.Mailbox {
+	return mailtest.Mailbox{
+		Open: func(ctx context.Context, known func(string) bool) (protocols.Session, error) {
+			o := options(s)
+			o.Known = known
+			session, err := pop3.Open(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			return session, nil
+		},
+		Left: func() (left [][]byte) {
+			for _, m := range s.Left("alice") {
+				left = append(left, m.Raw)
+			}
+			return left
+		},
+		Refuse: func(n int) { s.On(command("(TOP|RETR)", n), mailtest.POP3Reply("-ERR no such message")) },
+		Cut:    func(n int) { s.On(command("(TOP|RETR)", n), mailtest.POP3After(500, mailtest.POP3Drop)) },
+		Hang:   func(n int) { s.On(command("(TOP|RETR)", n), mailtest.POP3After(500, mailtest.POP3Hang)) },
+	}
+}
+
+// command is a pattern for a command about message n.
+func command(verb string, n int) string { return fmt.Sprintf(`%s %d\b`, verb, n) }
+
+func TestSessionContract(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		caps []string
+	}{
+		{"one by one", []string{"TOP", "UIDL"}},
+		{"pipelined", []string{"TOP", "UIDL", "PIPELINING"}},
+		{"without CAPA", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mailtest.TestSession(t, func(t *testing.T, mail ...[]byte) mailtest.Mailbox {
+				s := mailtest.NewPOP3(mail...)
+				s.Caps = c.caps
+				return mailbox(t, serve(t, s))
+			})
+		})
+	}
+}
