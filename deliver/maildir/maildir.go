@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -61,12 +62,15 @@ type Sink struct {
 	path string
 	sys  system
 	made bool
+	w    *bufio.Writer // its buffer serves one message after the other
 }
 
 var _ deliver.Sink = (*Sink)(nil)
 
 // New makes a sink; the Maildir is created with the first message if it is missing. path begins with "/".
-func New(path string) *Sink { return &Sink{path: path, sys: osSystem} }
+func New(path string) *Sink {
+	return &Sink{path: path, sys: osSystem, w: bufio.NewWriterSize(nil, bufferSize)}
+}
 
 // Name is the path.
 func (s *Sink) Name() string { return s.path }
@@ -88,7 +92,8 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 	if err != nil {
 		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
 	}
-	d.f, d.w = f, bufio.NewWriterSize(f, bufferSize)
+	s.w.Reset(f)
+	d.f, d.w = f, s.w
 	return d, nil
 }
 
@@ -108,15 +113,19 @@ func (s *Sink) make() error {
 
 var counter atomic.Int64
 
-// unique is a name that no other delivery uses: maildir(5).
-func unique() string {
+// hostname as it can stand in a file name of a Maildir.
+var hostname = sync.OnceValue(func() string {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "localhost"
 	}
-	host = strings.NewReplacer("/", `\057`, ":", `\072`).Replace(host)
+	return strings.NewReplacer("/", `\057`, ":", `\072`).Replace(host)
+})
+
+// unique is a name that no other delivery uses: maildir(5).
+func unique() string {
 	now := time.Now()
-	return fmt.Sprintf("%d.M%06dP%dQ%d.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), counter.Add(1), host)
+	return fmt.Sprintf("%d.M%06dP%dQ%d.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), counter.Add(1), hostname())
 }
 
 // delivery is one file in tmp/.
@@ -203,13 +212,15 @@ func (d *delivery) finish() error {
 	return nil
 }
 
-// move links the file into new/, which never overwrites; where there are no links it is renamed.
+// move links the file into new/, which never overwrites; where there are no links it is renamed. A name that stays in
+// tmp/ does no harm: readers of Maildirs remove it after 36 hours.
 func (d *delivery) move(final string) error {
 	sys := d.sink.sys
 	err := sys.link(d.tmp, final)
 	switch {
 	case err == nil:
-		return sys.remove(d.tmp)
+		sys.remove(d.tmp)
+		return nil
 	case errors.Is(err, fs.ErrExist):
 		return err
 	}

@@ -1,0 +1,297 @@
+package maildir
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"fetchmail/deliver"
+)
+
+const crashDir = "FETCHMAIL_TEST_MAILDIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashDir); dir != "" {
+		deliverForEver(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+var joe = deliver.Envelope{From: "dora@far.example.org", To: []string{"joe"}}
+
+func send(s *Sink, text string) (deliver.Outcome, error) {
+	d, err := s.Begin(context.Background(), joe)
+	if err != nil {
+		return deliver.Outcome{}, err
+	}
+	if _, err := io.WriteString(d, text); err != nil {
+		d.Abort()
+		return deliver.Outcome{}, err
+	}
+	return d.Commit(context.Background())
+}
+
+// files are the contents of the files of a folder.
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, string(b))
+	}
+	return all
+}
+
+func TestDelivery(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "deep", "Maildir")
+	s := New(dir)
+	for _, text := range []string{"one\n", "two\x00\r\n.\n", ""} {
+		if o, err := send(s, text); err != nil || !o.Delivered() || o.Status[0].To != "joe" {
+			t.Fatal(o, err)
+		}
+	}
+	if got := files(t, dir+"/new"); len(got) != 3 || !strings.Contains(strings.Join(got, "|"), "two\x00\r\n.\n") {
+		t.Errorf("new: %q", got)
+	}
+	if got := files(t, dir+"/tmp"); len(got) != 0 {
+		t.Errorf("tmp: %q", got)
+	}
+	if _, err := os.Stat(dir + "/cur"); err != nil {
+		t.Error(err)
+	}
+	entries, _ := os.ReadDir(dir + "/new")
+	for _, e := range entries {
+		if fi, _ := e.Info(); fi.Mode() != 0o600 || strings.ContainsAny(e.Name(), "/:") {
+			t.Errorf("%s %v", e.Name(), fi.Mode())
+		}
+	}
+}
+
+func TestAbortLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	d, err := New(dir).Begin(context.Background(), joe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Write([]byte("half a mess"))
+	if err := d.Abort(); err != nil {
+		t.Error(err)
+	}
+	if err := d.Abort(); err != nil {
+		t.Error("second Abort:", err)
+	}
+	if _, err := d.Commit(context.Background()); err == nil {
+		t.Error("Commit after Abort")
+	}
+	if _, err := d.Write([]byte("x")); err == nil {
+		t.Error("Write after Abort")
+	}
+	if n := len(files(t, dir+"/new")) + len(files(t, dir+"/tmp")); n != 0 {
+		t.Errorf("%d files", n)
+	}
+}
+
+func TestCancelledCommit(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	d, err := New(dir).Begin(ctx, joe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if o, err := d.Commit(ctx); err == nil || o.Delivered() {
+		t.Error(o, err)
+	}
+	if _, err := New(dir).Begin(ctx, joe); err == nil {
+		t.Error("Begin after cancellation")
+	}
+	if n := len(files(t, dir+"/new")) + len(files(t, dir+"/tmp")); n != 0 {
+		t.Errorf("%d files", n)
+	}
+}
+
+var errDisk = errors.New("no space left on device")
+
+// brokenFile fails where it is told to.
+type brokenFile struct {
+	file
+	write, sync, close error
+}
+
+func (f brokenFile) Write(p []byte) (int, error) {
+	if f.write != nil {
+		n, _ := f.file.Write(p[:len(p)/2])
+		return n, f.write
+	}
+	return f.file.Write(p)
+}
+
+func (f brokenFile) Sync() error {
+	if f.sync != nil {
+		return f.sync
+	}
+	return f.file.Sync()
+}
+
+func (f brokenFile) Close() error {
+	return errors.Join(f.file.Close(), f.close)
+}
+
+func TestFailuresLeaveNothing(t *testing.T) {
+	fail1 := func(string) error { return errDisk }
+	fail2 := func(string, string) error { return errDisk }
+	broken := func(b brokenFile) func(*system) {
+		return func(s *system) {
+			create := s.create
+			s.create = func(path string) (file, error) {
+				f, err := create(path)
+				b.file = f
+				return b, err
+			}
+		}
+	}
+	for name, spoil := range map[string]func(*system){
+		"mkdir":    func(s *system) { s.mkdirAll = fail1 },
+		"create":   func(s *system) { s.create = func(string) (file, error) { return nil, errDisk } },
+		"write":    broken(brokenFile{write: errDisk}),
+		"sync":     broken(brokenFile{sync: errDisk}),
+		"close":    broken(brokenFile{close: errDisk}),
+		"move":     func(s *system) { s.link, s.rename = fail2, fail2 },
+		"exists":   func(s *system) { s.link = func(string, string) error { return os.ErrExist } },
+		"sync dir": func(s *system) { s.syncDir = fail1 },
+	} {
+		for _, text := range []string{"short\n", strings.Repeat("long\n", bufferSize)} {
+			dir := t.TempDir()
+			s := New(dir)
+			if _, err := send(s, "first\n"); err != nil {
+				t.Fatal(err)
+			}
+			s.made = false
+			spoil(&s.sys)
+			o, err := send(s, text)
+			var f *deliver.Fault
+			if !errors.As(err, &f) || f.Kind != deliver.File || o.Delivered() {
+				t.Errorf("%s: %+v, %v", name, o, err)
+			}
+			if n, m := len(files(t, dir+"/new")), len(files(t, dir+"/tmp")); n != 1 || m != 0 {
+				t.Errorf("%s: %d files in new, %d in tmp", name, n, m)
+			}
+		}
+	}
+}
+
+func TestFailuresThatDoNoHarm(t *testing.T) {
+	for name, spoil := range map[string]func(*system){
+		"no links":       func(s *system) { s.link = func(string, string) error { return errors.ErrUnsupported } },
+		"tmp name stays": func(s *system) { s.remove = func(string) error { return errDisk } },
+	} {
+		dir := t.TempDir()
+		s := New(dir)
+		spoil(&s.sys)
+		if o, err := send(s, "text\n"); err != nil || !o.Delivered() {
+			t.Errorf("%s: %+v, %v", name, o, err)
+		}
+		if n := len(files(t, dir+"/new")); n != 1 {
+			t.Errorf("%s: %d files in new", name, n)
+		}
+	}
+}
+
+func crashText() string { return strings.Repeat("a line of the message\n", 5000) + "end\n" }
+
+// deliverForEver is what the killed process does: it writes a line to its standard output for each message that it
+// reports as delivered.
+func deliverForEver(dir string) {
+	s := New(dir)
+	for {
+		if o, err := send(s, crashText()); err != nil || !o.Delivered() {
+			os.Exit(1)
+		}
+		os.Stdout.WriteString("+")
+	}
+}
+
+// SIGKILL at any instant: what was reported is there, and nothing in new/ is partial.
+func TestKill(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	reported := 0
+	for i := range 20 {
+		cmd := exec.Command(exe)
+		cmd.Env = append(os.Environ(), crashDir+"="+dir)
+		var out bytes.Buffer
+		cmd.Stdout = &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(20+i*7) * time.Millisecond)
+		cmd.Process.Kill()
+		cmd.Wait()
+		reported += out.Len()
+	}
+	got := files(t, dir+"/new")
+	if len(got) < reported || len(got) > reported+20 {
+		t.Errorf("%d messages reported, %d in new", reported, len(got))
+	}
+	for _, text := range got {
+		if text != crashText() {
+			t.Fatalf("a partial message of %d octets", len(text))
+		}
+	}
+}
+
+func TestLargeMessageNeedsNoMemory(t *testing.T) {
+	dir := t.TempDir()
+	s := New(dir)
+	chunk := bytes.Repeat([]byte("Dear reader, this is a line of text.\n"), 800)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d, err := s.Begin(context.Background(), joe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := 0; size < 100<<20; size += len(chunk) {
+		if _, err := d.Write(chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.Commit(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("%d octets allocated", n)
+	}
+}
+
+func BenchmarkMessages(b *testing.B) {
+	s := New(b.TempDir())
+	text := strings.Repeat("Dear reader, this is a line of text. It ends here.\n", 80)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := send(s, text); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+}
