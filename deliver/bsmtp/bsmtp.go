@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -96,11 +97,8 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 	for _, to := range e.To {
 		d.to = append(d.to, s.complete(to))
 	}
-	for _, a := range append([]string{e.From}, d.to...) {
-		if i := strings.IndexFunc(a, func(r rune) bool { return r < ' ' || r == 0x7f || r == '<' || r == '>' }); i >= 0 {
-			err := fmt.Errorf("address %q cannot be used", a)
-			return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: d.outcome(deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
-		}
+	if err := check(e.From, d.to); err != nil {
+		return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: d.outcome(deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
 	}
 	if s.opts.Path != "-" {
 		f, err := s.open(s.opts.Path)
@@ -151,11 +149,24 @@ type openError struct {
 func (e *openError) Error() string { return e.text }
 func (e *openError) Unwrap() error { return e.cause }
 
+// check tells what cannot stand between angle brackets without becoming a second command.
+func check(from string, to []string) error {
+	for _, a := range append([]string{from}, to...) {
+		if strings.ContainsAny(a, "\r\n\x00<>") {
+			return fmt.Errorf("address %q cannot be used", a)
+		}
+	}
+	if slices.Contains(to, "") {
+		return errors.New("empty recipient address")
+	}
+	return nil
+}
+
 func (s *Sink) complete(to string) string {
 	switch {
 	case s.opts.Name != "":
 		return s.opts.Name
-	case strings.Contains(to, "@"):
+	case to == "" || strings.Contains(to, "@"):
 		return to
 	}
 	return to + "@" + s.opts.Address
