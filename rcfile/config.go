@@ -68,6 +68,18 @@ func (s *Server) Host() string {
 	return s.Name
 }
 
+// EnvelopeHeader is the header that may hold the envelope recipient: the one that was given or, without any, Received;
+// fetchmail(1), "--envelope". It is "" with no envelope.
+func (s *Server) EnvelopeHeader() string {
+	switch {
+	case s.NoEnvelope:
+		return ""
+	case s.set.has(option("envelope").index):
+		return s.Envelope
+	}
+	return "Received"
+}
+
 // User is one account of a server.
 type User struct {
 	Remote      string // login name
@@ -133,7 +145,6 @@ type User struct {
 
 	PasswordFDSet bool
 
-	pos position
 	set optionSet
 }
 
@@ -181,11 +192,13 @@ const (
 	AuthOAuthBearer Auth = "oauthbearer" // also xoauth2
 )
 
-// position is a place in a run control file, both counted from 1; a zero line means the command line.
-type position struct{ line, column int }
+// position is a place in a run control file; a zero line means the command line.
+type position struct{ offset, line int }
 
 // optionSet holds the rows of the option table that were given, by index.
 type optionSet [2]uint64
 
-func (s *optionSet) add(i int)      { s[i>>6] |= 1 << (i & 63) }
-func (s *optionSet) has(i int) bool { return s[i>>6]&(1<<(i&63)) != 0 }
+func (s *optionSet) add(i int)        { s[i>>6] |= 1 << (i & 63) }
+func (s *optionSet) join(o optionSet) { s[0] |= o[0]; s[1] |= o[1] }
+func (s *optionSet) remove(i int)     { s[i>>6] &^= 1 << (i & 63) }
+func (s *optionSet) has(i int) bool   { return s[i>>6]&(1<<(i&63)) != 0 }

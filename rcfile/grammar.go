@@ -1,0 +1,555 @@
+package rcfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/alecthomas/participle/v2"
+	"github.com/alecthomas/participle/v2/lexer"
+)
+
+// statement is one statement of a run control file. The file is cut at the words that begin one, so that an error in
+// one statement does not hide those of the next and memory is needed for one at a time.
+type statement struct {
+	Set   *setting `parser:"  'set':Keyword @@"`
+	Entry *entry   `parser:"| @@"`
+}
+
+// entry is a server with its accounts. Options without a user description before them make up the only account.
+type entry struct {
+	Verb     string         `parser:"( @('poll':Keyword | 'server':Keyword | 'skip':Keyword)"`
+	Name     string         `parser:"  @(Word | Quoted)"`
+	Defaults bool           `parser:"| @'defaults':Keyword )"`
+	Server   *serverOptions `parser:"@@?"`
+	Plain    *userOptions   `parser:"( @@"`
+	Accounts []*account     `parser:"| @@+ )?"`
+	Late     *lateOption    `parser:"@@?"`
+}
+
+// account is a user description and the options behind it.
+type account struct {
+	Who     *description `parser:"@@"`
+	Options *userOptions `parser:"@@?"`
+}
+
+// parser is built when the first file is read: fetchmail --version needs none. Lookahead 0 makes every choice by one
+// token, so that an error is reported where it is found.
+var parser = sync.OnceValue(func() *participle.Parser[statement] {
+	return participle.MustBuild[statement](participle.Lexer(language{}), participle.UseLookahead(0))
+})
+
+// language names the tokens for participle; the tokens themselves come statement by statement.
+type language struct{}
+
+func (language) Symbols() map[string]lexer.TokenType { return symbols }
+
+func (language) Lex(string, io.Reader) (lexer.Lexer, error) {
+	return nil, errors.New("rcfile: statements are lexed one by one")
+}
+
+// statementLexer hands the tokens of one statement to participle.
+type statementLexer struct{ tokens []token }
+
+func (l *statementLexer) Next() (lexer.Token, error) {
+	t := l.tokens[0]
+	if len(l.tokens) > 1 {
+		l.tokens = l.tokens[1:]
+	} else {
+		t.kind = tokEOF
+	}
+	return lexer.Token{Type: t.kind, Value: t.value, Pos: lexer.Position{Offset: t.start, Line: t.line}}, nil
+}
+
+// misplaced is an error at a token, found by one of the productions below.
+type misplaced struct {
+	at      lexer.Token
+	message string // "syntax error" if empty
+	hint    string
+}
+
+func (m *misplaced) Error() string { return m.message }
+
+func unexpected(t *lexer.Token) error { return &misplaced{at: *t} }
+
+// setting is the rest of a set statement.
+type setting struct{ config *Config }
+
+// Parse reads an option of the global scope.
+func (s *setting) Parse(lex *lexer.PeekingLexer) error {
+	s.config = new(Config)
+	o, negated := nextOption(lex, Global)
+	if o == nil {
+		if isKeyword(lex.Peek(), "no") {
+			lex.Next()
+		}
+		return unexpected(lex.Peek())
+	}
+	return parseOption(lex, o, negated, target{config: s.config})
+}
+
+// serverOptions are the options of an entry before its first user.
+type serverOptions struct{ server *Server }
+
+// Parse reads as many server options as there are.
+func (s *serverOptions) Parse(lex *lexer.PeekingLexer) error {
+	o, negated := nextOption(lex, PerServer)
+	if o == nil {
+		return participle.NextMatch
+	}
+	s.server = new(Server)
+	for ; o != nil; o, negated = nextOption(lex, PerServer) {
+		if err := parseOption(lex, o, negated, target{server: s.server}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// userOptions are the options of one account.
+type userOptions struct{ user *User }
+
+// Parse reads as many user options as there are. A "no" that begins none is an error: nothing else may begin so.
+func (u *userOptions) Parse(lex *lexer.PeekingLexer) error {
+	o, negated := nextOption(lex, PerUser)
+	for ; o != nil; o, negated = nextOption(lex, PerUser) {
+		if u.user == nil {
+			u.user = new(User)
+		}
+		if err := parseOption(lex, o, negated, target{user: u.user}); err != nil {
+			return err
+		}
+	}
+	if isKeyword(lex.Peek(), "no") {
+		lex.Next()
+		return unexpected(lex.Peek())
+	}
+	if u.user == nil {
+		return participle.NextMatch
+	}
+	return nil
+}
+
+// lateOption is a server option behind user options, which is an error of its own kind: reading goes on behind it.
+type lateOption struct{ err misplaced }
+
+// Parse reads one server option. The error names the token at which the reference notices: the last of the option,
+// or the one behind it if only that shows where the option ends.
+func (l *lateOption) Parse(lex *lexer.PeekingLexer) error {
+	o, negated := nextOption(lex, PerServer)
+	if o == nil {
+		return participle.NextMatch
+	}
+	last := *lex.Peek()
+	watch := watcher{lex: lex, last: &last}
+	if err := watch.option(o, negated); err != nil {
+		return err
+	}
+	l.err = misplaced{at: last, message: "server option after user options",
+		hint: "server options such as \"" + o.Words[0] + "\" belong before the first \"user\""}
+	return nil
+}
+
+// watcher remembers the token that ends an option.
+type watcher struct {
+	lex  *lexer.PeekingLexer
+	last *lexer.Token
+}
+
+func (w *watcher) option(o *Option, negated bool) error {
+	begin := w.lex.RawCursor()
+	if err := parseOption(w.lex, o, negated, target{server: new(Server)}); err != nil {
+		return err
+	}
+	if o.Kind == Strings {
+		*w.last = *w.lex.Peek()
+	} else if end := w.lex.RawCursor(); end > begin {
+		*w.last = w.lex.Range(end-1, end)[0]
+	}
+	return nil
+}
+
+// nextOption tells which option of the scope begins at the next token and whether it is negated. The keyword is
+// consumed; of a "no" only if an option follows it.
+func nextOption(lex *lexer.PeekingLexer, scope Scope) (o *Option, negated bool) {
+	if isKeyword(lex.Peek(), "no") {
+		start := lex.MakeCheckpoint()
+		lex.Next()
+		if o = optionAt(lex.Peek(), scope); o != nil && o.negatable {
+			lex.Next()
+			return o, true
+		}
+		lex.LoadCheckpoint(start)
+		return nil, false
+	}
+	t := lex.Peek()
+	o = optionAt(t, scope)
+	if o == nil {
+		if word, ok := strings.CutPrefix(t.Value, "no"); ok && t.Type == tokWord {
+			if o = findOption(word, scope); o != nil && o.New && o.joined {
+				lex.Next()
+				return o, true
+			}
+		}
+		return nil, false
+	}
+	lex.Next()
+	return o, false
+}
+
+// optionAt is the option that a token names. Words of later releases and ours are plain strings to the scanner.
+func optionAt(t *lexer.Token, scope Scope) *Option {
+	if t.Type != tokKeyword && t.Type != tokWord {
+		return nil
+	}
+	o := findOption(t.Value, scope)
+	if o == nil || o.Name == "username" || o.New != (t.Type == tokWord) {
+		return nil
+	}
+	return o
+}
+
+// findOption looks a keyword up; "properties" is one of two scopes.
+func findOption(word string, scope Scope) *Option {
+	o := table().words[word]
+	if o != nil && o.Scope != scope && word == "properties" && scope == Global {
+		o = option("set properties")
+	}
+	if o == nil || o.Scope != scope {
+		return nil
+	}
+	return o
+}
+
+func isKeyword(t *lexer.Token, word string) bool { return t.Type == tokKeyword && t.Value == word }
+
+func isString(t *lexer.Token) bool { return t.Type == tokWord || t.Type == tokQuoted }
+
+// parseOption reads the value of an option and sets it. In a set statement an "=" may stand before the value.
+func parseOption(lex *lexer.PeekingLexer, o *Option, negated bool, t target) error {
+	if t.config != nil && o.Kind != Flag && lex.Peek().Type == tokEqual {
+		lex.Next()
+	}
+	switch {
+	case o.Name == "envelope" && negated:
+		t.server.NoEnvelope, t.server.Envelope = true, ""
+		t.set().add(o.index)
+		return nil
+	case o.Kind == Flag:
+		return o.setFlag(t, !negated)
+	}
+	switch o.Kind {
+	case Number:
+		return parseNumber(lex, o, t)
+	case Text, Path:
+		return parseText(lex, o, t)
+	case Strings:
+		return parseStrings(lex, o, t)
+	case Numbers:
+		return parseNumbers(lex, o, t)
+	case Choice:
+		return parseChoice(lex, o, t)
+	case Skip:
+		return parseEnvelope(lex, o, t)
+	case Service, Port:
+		return parseService(lex, o, t)
+	}
+	return parseIs(lex, o, t)
+}
+
+func (o *Option) setFlag(t target, on bool) error {
+	*o.at(t).(*bool) = on
+	t.set().add(o.index)
+	return nil
+}
+
+func parseText(lex *lexer.PeekingLexer, o *Option, t target) error {
+	if !isString(lex.Peek()) {
+		return unexpected(lex.Peek())
+	}
+	*o.at(t).(*string) = lex.Next().Value
+	t.set().add(o.index)
+	return nil
+}
+
+// parseStrings adds to what the same option gave before in this stanza.
+func parseStrings(lex *lexer.PeekingLexer, o *Option, t target) error {
+	if !isString(lex.Peek()) {
+		return unexpected(lex.Peek())
+	}
+	list := o.at(t).(*[]string)
+	for first := true; isString(lex.Peek()) && (first || !endsList(lex)); first = false {
+		*list = append(*list, lex.Next().Value)
+	}
+	t.set().add(o.index)
+	return nil
+}
+
+// endsList tells whether the next word cannot belong to a list of strings: it is a word of later releases with a
+// number behind it, where a list cannot have one.
+func endsList(lex *lexer.PeekingLexer) bool {
+	t := lex.Peek()
+	if t.Type != tokWord {
+		return false
+	}
+	o := table().words[t.Value]
+	if o == nil || !o.New || o.Kind != Number {
+		return false
+	}
+	here := lex.MakeCheckpoint()
+	lex.Next()
+	number := lex.Peek().Type == tokNumber
+	lex.LoadCheckpoint(here)
+	return number
+}
+
+func parseNumber(lex *lexer.PeekingLexer, o *Option, t target) error {
+	n, err := number(lex, o)
+	if err != nil {
+		return err
+	}
+	o.setNumber(t, n)
+	return nil
+}
+
+// number reads a number. Sizes may have 64 bits, other numbers 31.
+func number(lex *lexer.PeekingLexer, o *Option) (int64, error) {
+	tok := lex.Peek()
+	if tok.Type != tokNumber {
+		return 0, unexpected(tok)
+	}
+	limit := int64(math.MaxInt32)
+	if o.Name == "limit" {
+		limit = math.MaxInt64
+	}
+	n, err := strconv.ParseInt(tok.Value, 10, 64)
+	if err != nil || n > limit || n < -limit {
+		return 0, &misplaced{at: *tok, message: "number out of range", hint: fmt.Sprintf("the largest number here is %d", limit)}
+	}
+	lex.Next()
+	return n, nil
+}
+
+// setNumber stores a number. A negative one means zero, which fetchmail has always accepted.
+func (o *Option) setNumber(t target, n int64) {
+	if o.sticky && n == 0 {
+		return
+	}
+	n = max(n, 0)
+	switch field := o.at(t).(type) {
+	case *int:
+		*field = int(n)
+	case *int64:
+		*field = n
+	}
+	t.set().add(o.index)
+}
+
+func parseNumbers(lex *lexer.PeekingLexer, o *Option, t target) error {
+	if lex.Peek().Type != tokNumber {
+		return unexpected(lex.Peek())
+	}
+	list := o.at(t).(*[]int)
+	for lex.Peek().Type == tokNumber {
+		n, err := number(lex, o)
+		if err != nil {
+			return err
+		}
+		*list = append(*list, int(n))
+	}
+	t.set().add(o.index)
+	return nil
+}
+
+// parseChoice reads one word of a fixed set. Words of fetchmail 6.4 must not be quoted; the others may, and one with
+// an "=" in it comes as three tokens.
+func parseChoice(lex *lexer.PeekingLexer, o *Option, t target) error {
+	tok := lex.Peek()
+	if tok.Type != tokKeyword && tok.Type != tokWord && !(o.New && tok.Type == tokQuoted) {
+		return unexpected(tok)
+	}
+	start := *tok
+	word := lex.Next().Value
+	if o.New && lex.Peek().Type == tokEqual {
+		lex.Next()
+		word += "=" + lex.Next().Value
+	}
+	if o.Name == "protocol" {
+		word = strings.ToLower(word)
+	}
+	if !slices.Contains(o.Choices, word) {
+		return &misplaced{at: start, hint: nearest(word, o.Choices, "known are "+strings.Join(o.Choices, ", "))}
+	}
+	o.setChoice(t, word)
+	return nil
+}
+
+func (o *Option) setChoice(t target, word string) {
+	if o.apply(t, word); o.sticky && (word == "any" || word == "reject") {
+		return
+	}
+	t.set().add(o.index)
+}
+
+// setProtocol also sets the service of kpop, fetchmail(1), "Miscellaneous Run Control Options".
+func setProtocol(t target, word string) {
+	t.server.Protocol = Protocol(strings.ToUpper(word))
+	if t.server.Protocol == KPOP {
+		t.server.Service = "kpop"
+		t.server.set.add(option("service").index)
+	}
+}
+
+// setAuth maps the synonyms: kerberos, implicit (later name of ssh), xoauth2 (ours).
+func setAuth(t target, word string) {
+	switch word {
+	case "cram":
+		word = "cram-md5"
+	case "kerberos":
+		word = "kerberos_v4"
+	case "implicit":
+		word = "ssh"
+	case "xoauth2":
+		word = "oauthbearer"
+	}
+	t.server.Auth = Auth(word)
+}
+
+func parseEnvelope(lex *lexer.PeekingLexer, o *Option, t target) error {
+	skip := option("envskip")
+	count := int64(0)
+	if lex.Peek().Type == tokNumber {
+		n, err := number(lex, skip)
+		if err != nil {
+			return err
+		}
+		count = n
+	}
+	if err := parseText(lex, o, t); err != nil {
+		return err
+	}
+	t.server.NoEnvelope = false
+	t.server.EnvSkip = 0
+	skip.setNumber(t, count)
+	return nil
+}
+
+// parseService reads a port number or, unless the keyword is port, a name. The number is kept without leading zeros.
+func parseService(lex *lexer.PeekingLexer, o *Option, t target) error {
+	tok := lex.Peek()
+	value := tok.Value
+	switch {
+	case tok.Type == tokNumber:
+		n, err := number(lex, o)
+		if err != nil {
+			return err
+		}
+		value = strconv.FormatInt(n, 10)
+	case isString(tok) && o.Kind == Service:
+		lex.Next()
+	default:
+		return unexpected(tok)
+	}
+	t.server.Service = value
+	t.set().add(option("service").index)
+	return nil
+}
+
+// parseIs reads the names behind is or to. One name with "there" behind it is the name at the server.
+func parseIs(lex *lexer.PeekingLexer, o *Option, t target) error {
+	to := isKeyword(&lex.Range(lex.RawCursor()-1, lex.RawCursor())[0], "to")
+	names, err := parseNames(lex)
+	if err != nil {
+		return err
+	}
+	switch tok := lex.Peek(); {
+	case isKeyword(tok, "there") && !to && names.single():
+		lex.Next()
+		t.user.setRemote(names.list[0].Remote)
+		return nil
+	case isKeyword(tok, "here"):
+		lex.Next()
+	}
+	t.user.addNames(names)
+	return nil
+}
+
+// description is the beginning of an account: the name at the server, or local names with "here" behind them.
+type description struct{ user *User }
+
+// Parse reads user NAME, user NAME there or user NAMES here.
+func (d *description) Parse(lex *lexer.PeekingLexer) error {
+	if !isKeyword(lex.Peek(), "user") && !isKeyword(lex.Peek(), "username") {
+		return participle.NextMatch
+	}
+	lex.Next()
+	names, err := parseNames(lex)
+	if err != nil {
+		return err
+	}
+	d.user = new(User)
+	switch tok := lex.Peek(); {
+	case isKeyword(tok, "here"):
+		lex.Next()
+		d.user.addNames(names)
+		return nil
+	case isKeyword(tok, "there") && names.single():
+		lex.Next()
+	case !names.single():
+		return &misplaced{at: *tok, hint: "a list of names behind \"user\" needs \"here\": the names are local ones"}
+	}
+	d.user.setRemote(names.list[0].Remote)
+	return nil
+}
+
+// nameList is what stands behind user, is and to.
+type nameList struct {
+	list    []Mapping
+	mapping bool // one of them is a mapping
+}
+
+// single tells whether the list is one plain name.
+func (n *nameList) single() bool { return len(n.list) == 1 && !n.mapping }
+
+func parseNames(lex *lexer.PeekingLexer) (n nameList, err error) {
+	if !isString(lex.Peek()) {
+		return n, unexpected(lex.Peek())
+	}
+	for first := true; isString(lex.Peek()) && (first || !endsList(lex)); first = false {
+		m := Mapping{Remote: lex.Next().Value}
+		m.Local = m.Remote
+		if lex.Peek().Type == tokEqual {
+			lex.Next()
+			if !isString(lex.Peek()) {
+				return n, unexpected(lex.Peek())
+			}
+			m.Local = lex.Next().Value
+			n.mapping = true
+		}
+		n.list = append(n.list, m)
+	}
+	return n, nil
+}
+
+func (u *User) setRemote(name string) {
+	u.Remote = name
+	u.set.add(option("username").index)
+}
+
+// addNames adds local names; a plain "*" anywhere means that names which are not listed pass through.
+func (u *User) addNames(names nameList) {
+	for _, m := range names.list {
+		if m.Remote == "*" && m.Local == "*" {
+			u.Wildcard = true
+			u.set.add(option("*").index)
+			continue
+		}
+		u.LocalNames = append(u.LocalNames, m)
+		u.set.add(option("is").index)
+	}
+}

@@ -1,0 +1,469 @@
+package rcfile
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// ReportEnv is what -V tells besides the configuration.
+type ReportEnv struct {
+	RCFile   string // the run control file that was read, "" if there is none
+	CertFile string // where the certificates of the system are
+	CertPath string
+	Verbose  bool // -v was given: defaults are told too
+
+	// SavedUIDs tells how many messages of an account are in the ledger; nil knows none.
+	SavedUIDs func(s *Server, u *User) int
+}
+
+// reporter writes the lines of -V.
+type reporter struct {
+	w   *bufio.Writer
+	env ReportEnv
+}
+
+// Report writes what -V says about the configuration, from "Taking options" on. The banner before it is the caller's.
+func (c *Config) Report(w io.Writer, env ReportEnv) error {
+	r := &reporter{w: bufio.NewWriter(w), env: env}
+	r.line("Taking options from command line%s", prefixed(" and ", env.RCFile))
+	if len(c.Servers) > 0 {
+		r.globals(c)
+	}
+	for _, s := range c.Servers {
+		if !s.Active {
+			continue
+		}
+		for _, u := range s.Users {
+			r.account(c, s, u)
+		}
+	}
+	return r.w.Flush()
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+func (r *reporter) line(format string, args ...any) {
+	fmt.Fprintf(r.w, format, args...)
+	r.w.WriteByte('\n')
+}
+
+// verbose writes a line that only -v shows.
+func (r *reporter) verbose(format string, args ...any) {
+	if r.env.Verbose {
+		r.line(format, args...)
+	}
+}
+
+func (r *reporter) globals(c *Config) {
+	if c.PollInterval > 0 {
+		r.line("Poll interval is %d seconds", c.PollInterval)
+	}
+	if c.LogFile != "" {
+		r.line("Logfile is %s", c.LogFile)
+	}
+	if c.IDFile != "" {
+		r.line("Idfile is %s", c.IDFile)
+	}
+	if c.Syslog {
+		r.line("Progress messages will be logged via syslog")
+	}
+	if c.Invisible {
+		r.line("Fetchmail will masquerade and will not generate Received")
+	}
+	if c.ShowDots {
+		r.line("Fetchmail will show progress dots even in logfiles.")
+	}
+	r.line("Fetchmail will forward misaddressed multidrop messages to %s.", c.Postmaster)
+	if !c.BounceMail {
+		r.line("Fetchmail will direct error mail to the postmaster.")
+	} else {
+		r.verbose("Fetchmail will direct error mail to the sender.")
+	}
+	if !c.SoftBounce {
+		r.line("Fetchmail will treat permanent errors as permanent (drop messages).")
+	} else {
+		r.verbose("Fetchmail will treat permanent errors as temporary (keep messages).")
+	}
+	r.says(Global, target{config: c}, true, "")
+}
+
+// says writes the rows of a scope whose line has no other form than the value in it.
+func (r *reporter) says(scope Scope, t target, fresh bool, indent string, names ...string) {
+	rows := table().scope[scope]
+	if !fresh {
+		rows = rows[:0:0]
+		for _, name := range names {
+			rows = append(rows, option(name))
+		}
+	}
+	for _, o := range rows {
+		if o.New != fresh || !t.set().has(o.index) {
+			continue
+		}
+		r.says1(o, t, indent)
+	}
+}
+
+func (r *reporter) says1(o *Option, t target, indent string) {
+	switch field := o.at(t).(type) {
+	case *string:
+		if o.Say != "" {
+			r.line(indent+o.Say, *field)
+		}
+	case *int:
+		if o.Say != "" {
+			r.line(indent+o.Say, *field)
+		}
+	case *bool:
+		r.flag(o, *field, indent)
+	}
+}
+
+func (r *reporter) flag(o *Option, on bool, indent string) {
+	switch {
+	case on && o.On != "":
+		r.line("%s", indent+o.On)
+	case !on && o.Off != "":
+		r.line("%s", indent+o.Off)
+	}
+}
+
+// account writes the block of one user.
+func (r *reporter) account(c *Config, s *Server, u *User) {
+	t := target{user: u}
+	st := target{server: s}
+	r.line("Options for retrieving from %s@%s:", u.Remote, s.Name)
+	r.server(s, u)
+	r.says(PerUser, t, false, "  ", "ssl")
+	r.ssl(u)
+	r.timeout(s)
+	if s.Protocol == ETRN || s.Protocol == ODMR {
+		r.domains(c, s, u)
+	} else {
+		r.retrieval(u)
+	}
+	r.delivery(s, u)
+	r.connection(u)
+	if s.Protocol != ETRN && s.Protocol != ODMR {
+		r.names(s, u)
+	}
+	r.route(s)
+	r.ledger(s, u)
+	r.trailer(s)
+	r.says(PerUser, t, false, "  ", "properties")
+	r.says(PerServer, st, true, "  ")
+	r.says(PerUser, t, true, "  ")
+}
+
+// server writes name, password, protocol and authentication.
+func (r *reporter) server(s *Server, u *User) {
+	if s.Via != "" {
+		r.line("  Mail will be retrieved via %s", s.Via)
+	}
+	if s.Interval > 0 {
+		r.line("  Poll of this server will occur every %d intervals.", s.Interval)
+	}
+	r.line("  True name of server is %s.", s.Host())
+	if s.Skip {
+		r.verbose("  This host will not be queried when no host is specified.")
+	} else {
+		r.verbose("  This host will be queried when no host is specified.")
+	}
+	if !u.HasPassword && !needsNoPassword(s) && s.Auth != AuthExternal {
+		if s.Protocol == APOP {
+			r.line("  APOP secret will be prompted for.")
+		} else {
+			r.line("  Password will be prompted for.")
+		}
+	}
+	r.protocol(s)
+	r.auth(s)
+	if s.set.has(option("principal").index) {
+		r.line("  Mail service principal is: %s", s.Principal)
+	}
+}
+
+func (r *reporter) protocol(s *Server) {
+	name := s.Protocol.dumped()
+	if s.Auth == AuthKerberosV5 && s.Service == "kpop" && (s.Protocol == KPOP || s.Protocol == POP3) {
+		name = "KPOP with Kerberos V authentication"
+	}
+	line := "  Protocol is " + name
+	if s.Service != "" {
+		line += " (using service " + s.Service + ")"
+	} else if r.env.Verbose {
+		line += " (using default port)"
+	}
+	if s.UIDL {
+		line += " (forcing UIDL use)"
+	}
+	r.line("%s.", line)
+}
+
+// authLines are the lines of -V about authentication.
+var authLines = map[Auth]string{
+	AuthAny:         "All available authentication methods will be tried.",
+	AuthPassword:    "Password authentication will be forced.",
+	AuthMSN:         "MSN authentication will be forced.",
+	AuthNTLM:        "NTLM authentication will be forced.",
+	AuthOTP:         "OTP authentication will be forced.",
+	AuthCRAMMD5:     "CRAM-MD5 authentication will be forced.",
+	AuthGSSAPI:      "GSSAPI authentication will be forced.",
+	AuthKerberosV4:  "Kerberos V4 authentication will be forced.",
+	AuthKerberosV5:  "Kerberos V5 authentication will be forced.",
+	AuthSSH:         "End-to-end encryption assumed.",
+	AuthAPOP:        "APOP authentication will be forced.",
+	AuthOAuthBearer: "OAUTHBEARER authentication will be forced.",
+}
+
+func (r *reporter) auth(s *Server) {
+	if line := authLines[s.Auth]; line != "" {
+		r.line("  %s", line)
+	}
+}
+
+func (r *reporter) ssl(u *User) {
+	t := target{user: u}
+	if u.SSLProtoSet {
+		r.says1(option("sslproto"), t, "  ")
+	}
+	r.says1(option("sslcertck"), t, "  ")
+	if u.SSLCertFile != "" {
+		r.line("  SSL trusted certificate file: %s", u.SSLCertFile)
+	} else {
+		r.line("  SSL default trusted certificate file: %s", r.env.CertFile)
+	}
+	if u.SSLCertPath != "" {
+		r.line("  SSL trusted certificate directory: %s", u.SSLCertPath)
+	} else {
+		r.line("  SSL default trusted certificate directory: %s", r.env.CertPath)
+	}
+	r.says(PerUser, t, false, "  ", "sslcommonname", "sslfingerprint")
+}
+
+func (r *reporter) timeout(s *Server) {
+	if s.Timeout <= 0 {
+		return
+	}
+	line := fmt.Sprintf("  Server nonresponse timeout is %d seconds", s.Timeout)
+	if s.Timeout == 300 {
+		line += " (default)"
+	}
+	r.line("%s.", line)
+}
+
+// retrieval writes what is fetched, kept and changed.
+func (r *reporter) retrieval(u *User) {
+	if len(u.Folders) == 0 {
+		r.line("  Default mailbox selected.")
+	} else {
+		r.line("  Selected mailboxes are: %s", strings.Join(u.Folders, " "))
+	}
+	for _, name := range []string{"fetchall", "keep", "flush", "limitflush", "rewrite", "stripcr", "forcecr", "pass8bits", "mimedecode",
+		"idle", "dropstatus", "dropdelivered"} {
+		r.says1(option(name), target{user: u}, "  ")
+	}
+	r.limits(u)
+}
+
+func (r *reporter) limits(u *User) {
+	if u.Limit > 0 {
+		r.line("  Message size limit is %d octets (--limit %[1]d).", u.Limit)
+		if u.Warnings > 0 {
+			r.verbose("  Message size warning interval is %d seconds (--warnings %[1]d).", u.Warnings)
+		} else {
+			r.verbose("  Size warnings on every poll (--warnings 0).")
+		}
+	} else if u.set.has(option("limit").index) {
+		r.verbose("  No message size limit (--limit 0).")
+	}
+	r.count("  Received-message limit is %d (--fetchlimit %[1]d).", "  No received-message limit (--fetchlimit 0).", u.FetchLimit)
+	r.count("  Fetch message size limit is %d (--fetchsizelimit %[1]d).", "  No fetch message size limit (--fetchsizelimit 0).", u.FetchSizeLimit)
+	switch {
+	case u.FastUIDL == 1:
+		r.line("  Do binary search of UIDs during each poll (--fastuidl 1).")
+	case u.FastUIDL > 1:
+		r.line("  Do binary search of UIDs during %d out of %d polls (--fastuidl %[2]d).", u.FastUIDL-1, u.FastUIDL)
+	default:
+		r.verbose("   Do linear search of UIDs during each poll (--fastuidl 0).")
+	}
+	r.count("  SMTP message batch limit is %d.", "  No SMTP message batch limit (--batchlimit 0).", u.BatchLimit)
+	r.count("  Deletion interval between expunges forced to %d (--expunge %[1]d).", "  No forced expunges (--expunge 0).", u.Expunge)
+}
+
+// count writes one of two lines; that for zero only with -v.
+func (r *reporter) count(some, none string, n int) {
+	if n > 0 {
+		r.line(some, n)
+	} else {
+		r.verbose("%s", none)
+	}
+}
+
+func (r *reporter) domains(c *Config, s *Server, u *User) {
+	line := "  Domains for which mail will be fetched are: " + strings.Join(u.FetchDomains, " ")
+	if !u.set.has(option("fetchdomains").index) {
+		line += " (default)"
+	}
+	r.line("%s", line)
+}
+
+// delivery writes where messages go.
+func (r *reporter) delivery(s *Server, u *User) {
+	push := s.Protocol == ETRN || s.Protocol == ODMR
+	switch {
+	case u.Maildir != "" || u.Mbox != "":
+	case u.BSMTP != "":
+		r.line("  Messages will be appended to %s as BSMTP", u.BSMTP)
+	case u.set.has(userIndex().mda) && !push:
+		r.line("  Messages will be delivered with \"%s\".", u.MDA)
+	default:
+		r.forwarding(u)
+	}
+	r.says(PerUser, target{user: u}, false, "  ", "smtpname")
+	if push {
+		return
+	}
+	if len(u.Antispam) > 0 && u.Antispam[0] != -1 {
+		r.line("  Recognized listener spam block responses are: %s", joinNumbers(u.Antispam))
+	} else {
+		r.verbose("  Spam-blocking disabled")
+	}
+}
+
+func (r *reporter) forwarding(u *User) {
+	kind := "SMTP"
+	if u.LMTP {
+		kind = "LMTP"
+	}
+	line := "  Messages will be " + kind + "-forwarded to: " + strings.Join(u.SMTPHosts, " ")
+	if !u.set.has(option("smtphost").index) {
+		line += " (default)"
+	}
+	r.line("%s", line)
+	r.says(PerUser, target{user: u}, false, "  ", "smtpaddress")
+}
+
+func (r *reporter) connection(u *User) {
+	t := target{user: u}
+	for _, hook := range [...]struct{ name, none string }{
+		{"preconnect", "  No pre-connection command."}, {"postconnect", "  No post-connection command."}} {
+		if u.set.has(option(hook.name).index) {
+			r.says1(option(hook.name), t, "  ")
+		} else {
+			r.verbose("%s", hook.none)
+		}
+	}
+}
+
+// names writes the local names and how recipients are found.
+func (r *reporter) names(s *Server, u *User) {
+	kind := "Single"
+	if u.Multidrop() {
+		kind = "Multi"
+	}
+	plural := "s"
+	if len(u.LocalNames) == 1 {
+		plural = ""
+	}
+	r.line("  %s-drop mode: %d local name%s recognized.", kind, len(u.LocalNames), plural)
+	for _, m := range u.LocalNames {
+		if m.Remote == m.Local {
+			r.verbose("\t%s", m.Remote)
+		} else {
+			r.verbose("\t%s -> %s", m.Remote, m.Local)
+		}
+	}
+	if u.Wildcard {
+		r.verbose("\t*")
+	}
+	if u.Multidrop() {
+		r.multidrop(s)
+	}
+}
+
+func (r *reporter) multidrop(s *Server) {
+	if s.DNS {
+		r.line("  DNS lookup for multidrop addresses is enabled.")
+		how := "name"
+		if s.CheckAlias {
+			how = "IP address"
+		}
+		r.line("  Server aliases will be compared with multidrop addresses by %s.", how)
+	} else {
+		r.line("  DNS lookup for multidrop addresses is disabled.")
+	}
+	r.envelope(s)
+	if len(s.Aka) > 0 {
+		r.line("  Predeclared mailserver aliases: %s", strings.Join(s.Aka, " "))
+	}
+	if len(s.LocalDomains) > 0 {
+		r.line("  Local domains: %s", strings.Join(s.LocalDomains, " "))
+	}
+}
+
+func (r *reporter) envelope(s *Server) {
+	if s.NoEnvelope {
+		r.line("  Envelope-address routing is disabled")
+		return
+	}
+	r.line("  Envelope header is assumed to be: %s", s.EnvelopeHeader())
+	if s.EnvSkip > 0 || r.env.Verbose {
+		r.line("  Number of envelope headers to be skipped over: %d", s.EnvSkip)
+	}
+	if s.QVirtual != "" {
+		r.line("  Prefix %s will be removed from user id", s.QVirtual)
+	} else {
+		r.verbose("  No prefix stripping")
+	}
+}
+
+// route writes how connections are made.
+func (r *reporter) route(s *Server) {
+	for _, part := range [...]struct{ name, none string }{
+		{"interface", "  No interface requirement specified."}, {"monitor", "  No monitor interface specified."},
+		{"plugin", "  No plugin command specified."}, {"plugout", "  No plugout command specified."}} {
+		if s.set.has(option(part.name).index) {
+			r.says1(option(part.name), target{server: s}, "  ")
+		} else {
+			r.verbose("%s", part.none)
+		}
+	}
+}
+
+func (r *reporter) ledger(s *Server, u *User) {
+	switch s.Protocol {
+	case POP3, APOP, RPOP, KPOP, SDPS, IMAP:
+	default:
+		return
+	}
+	n := 0
+	if r.env.SavedUIDs != nil {
+		n = r.env.SavedUIDs(s, u)
+	}
+	if n == 0 {
+		r.line("  No UIDs saved from this host.")
+	} else {
+		r.line("  %d UIDs saved.", n)
+	}
+}
+
+func (r *reporter) trailer(s *Server) {
+	if s.TracePolls {
+		r.line("  Poll trace information will be added to the Received header.")
+	} else {
+		r.verbose("  No poll trace information will be added to the Received header.")
+	}
+	if s.BadHeader {
+		r.line("  Messages with bad headers will be passed on.")
+	} else {
+		r.verbose("  Messages with bad headers will be rejected.")
+	}
+}

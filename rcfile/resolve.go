@@ -1,0 +1,350 @@
+package rcfile
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Env is what the package must know of the outside.
+type Env struct {
+	User     string // name of the calling user
+	Root     bool   // the calling user is root
+	Home     string // directory of .fetchids, see Places
+	IDFile   string // default UID ledger
+	PIDFile  string // default lock file
+	Dir      string // current directory: relative names of the command line are below it
+	RCDir    string // directory of the run control file: relative names of the file are below it
+	HostName string // fully qualified name of this machine
+
+	// LookupService tells whether a service name is known, as getservbyname(3). nil knows none.
+	LookupService func(name string) bool
+	// LogFile tells whether a log file is there and can be written to. nil takes every one.
+	LogFile func(path string) (exists, writable bool)
+}
+
+// Refusal is a configuration that parses but cannot be used: a check of fetchmail failed. Its lines are complete
+// lines for standard error.
+type Refusal struct {
+	Lines []string
+	Code  int // exit status
+}
+
+func (r *Refusal) Error() string { return strings.Join(r.Lines, "\n") }
+
+// refuse makes a Refusal with exit status 5, fetchmail(1), EXIT CODES: a syntax error in the arguments.
+func refuse(lines ...string) *Refusal { return &Refusal{Lines: lines, Code: 5} }
+
+// Resolve merges a run control file (nil if there is none) and a command line (nil likewise) and makes the checks of
+// fetchmail(1). Warnings are complete lines for standard error; they are valid even if the error, a *Refusal, is not
+// nil.
+func Resolve(f *File, c *CommandLine, env Env) (cfg *Config, warnings []string, err error) {
+	if f == nil {
+		f = &File{}
+	}
+	if c == nil {
+		c = &CommandLine{}
+	}
+	r := &resolver{file: f, line: c, env: env, cfg: &Config{}}
+	if r.err = r.misfits(); r.err == nil {
+		r.globals()
+		r.servers()
+		r.check()
+	}
+	if r.err != nil {
+		return nil, r.warnings, r.err
+	}
+	return r.cfg, r.warnings, nil
+}
+
+type resolver struct {
+	file     *File
+	line     *CommandLine
+	env      Env
+	cfg      *Config
+	warnings []string
+	err      error
+}
+
+// misfits refuses what no configuration can be made of.
+func (r *resolver) misfits() error {
+	if r.file.misfit {
+		return refuse(`fetchmail: Error: multiple "defaults" records in config file, or "defaults" is not the first record.`)
+	}
+	if d := r.file.defaults; d != nil && len(d.Users) > 1 {
+		return refuse(`fetchmail: Error: more than one user in the "defaults" record.`)
+	}
+	return nil
+}
+
+func (r *resolver) warn(format string, args ...any) {
+	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+}
+
+// globals makes the global part.
+func (r *resolver) globals() {
+	g := r.cfg
+	file, line := r.file.global, r.line.Global
+	absolute(target{config: &file}, Global, r.env.RCDir)
+	absolute(target{config: &line}, Global, r.env.Dir)
+	merge(target{config: g}, target{config: &file}, override)
+	merge(target{config: g}, target{config: &line}, override)
+	given := func(name string) bool { return g.set.has(option(name).index) }
+	if !given("bouncemail") {
+		g.BounceMail = true
+	}
+	if !given("softbounce") {
+		g.SoftBounce = true
+	}
+	if !given("idfile") {
+		g.IDFile = r.env.IDFile
+	}
+	if !given("pidfile") {
+		g.PIDFile = r.env.PIDFile
+	}
+	if !given("postmaster") {
+		g.Postmaster = r.env.User
+		if r.env.Root {
+			g.Postmaster = "postmaster"
+		}
+	}
+	g.set.add(option("idfile").index)
+	g.set.add(option("pidfile").index)
+	g.set.add(option("postmaster").index)
+}
+
+// absolute makes the paths of one stanza absolute. "-" and the empty string stay what they are.
+func absolute(t target, scope Scope, dir string) {
+	for _, o := range pathOptions()[scope] {
+		if !t.set().has(o.index) {
+			continue
+		}
+		p := o.at(t).(*string)
+		if *p == "" || *p == "-" && o.Name == "bsmtp" || filepath.IsAbs(*p) || dir == "" {
+			continue
+		}
+		*p = dir + "/" + *p
+	}
+}
+
+// servers makes the entries of the file, then those that only the command line names.
+func (r *resolver) servers() {
+	for _, e := range r.file.entries {
+		s := r.server(e)
+		r.cfg.Servers = append(r.cfg.Servers, s)
+	}
+	for _, name := range r.line.Servers {
+		if !r.known(name) {
+			s := &Server{Name: name, Via: name, Users: []*User{{}}}
+			s.set.add(option("via").index)
+			r.cfg.Servers = append(r.cfg.Servers, r.server(s))
+		}
+	}
+	for _, s := range r.cfg.Servers {
+		s.Active = !s.Skip && len(r.line.Servers) == 0 || slices.ContainsFunc(r.line.Servers, s.called)
+	}
+}
+
+func (r *resolver) known(name string) bool {
+	for _, s := range r.cfg.Servers {
+		if s.called(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// called tells whether a name on the command line means this server: its label or one of its aka names.
+func (s *Server) called(name string) bool { return s.Name == name || slices.Contains(s.Aka, name) }
+
+// server resolves one entry: command line over entry over defaults.
+func (r *resolver) server(e *Server) *Server {
+	s := *e
+	s.Users = make([]*User, len(e.Users))
+	t := target{server: &s}
+	defaults := r.file.defaults
+	if defaults != nil {
+		merge(t, target{server: defaults}, fill)
+		s.Skip = s.Skip || defaults.Skip
+	}
+	merge(t, target{server: &r.line.Server}, extend)
+	r.serverDefaults(&s)
+	for i, u := range e.Users {
+		s.Users[i] = r.user(&s, u, defaults)
+	}
+	return &s
+}
+
+func (r *resolver) serverDefaults(s *Server) {
+	given := func(name string) bool { return s.set.has(option(name).index) }
+	if !given("timeout") {
+		s.Timeout = 300 // fetchmail(1), "timeout"
+	}
+	if !given("dns") {
+		s.DNS = true
+	}
+	if s.Protocol == "" {
+		s.Protocol = Auto
+	}
+	if s.Auth == "" {
+		s.Auth = AuthAny
+	}
+	if !given("esmtpname") {
+		s.EsmtpName = r.env.User
+		s.set.add(option("esmtpname").index)
+	}
+	if !given("idletimeout") {
+		s.IdleTimeout = 1680 // fetchmail 6.5: 28 minutes
+	}
+}
+
+// user resolves one account of a resolved server.
+func (r *resolver) user(s *Server, e *User, defaults *Server) *User {
+	u := *e
+	t := target{user: &u}
+	absolute(t, PerUser, r.env.RCDir)
+	if defaults != nil && len(defaults.Users) > 0 {
+		d := *defaults.Users[0]
+		absolute(target{user: &d}, PerUser, r.env.RCDir)
+		merge(t, target{user: &d}, fill)
+	}
+	line := r.line.User
+	absolute(target{user: &line}, PerUser, r.env.Dir)
+	merge(t, target{user: &line}, extend)
+	r.userDefaults(s, &u)
+	return &u
+}
+
+func (r *resolver) userDefaults(s *Server, u *User) {
+	d := userIndex()
+	if !u.set.has(d.remote) {
+		u.Remote = r.env.User
+		u.set.add(d.remote)
+	}
+	u.HasPassword = u.set.has(d.password)
+	if len(u.LocalNames) == 0 {
+		u.LocalNames = []Mapping{{r.env.User, r.env.User}}
+	}
+	if !u.set.has(d.rewrite) {
+		u.Rewrite = true
+	}
+	if !u.set.has(d.stripcr) {
+		u.StripCR = u.set.has(d.mda)
+	}
+	if !u.set.has(d.sslcertck) {
+		u.SSLCertCk = true
+	}
+	if !u.set.has(d.warnings) {
+		u.Warnings = 3600
+	}
+	if !u.set.has(d.fetchsizelimit) {
+		u.FetchSizeLimit = 100
+	}
+	if !u.set.has(d.fastuidl) {
+		u.FastUIDL = 4
+	}
+	u.ExpungeSet = u.set.has(d.expunge)
+	u.SSLProtoSet = u.set.has(d.sslproto)
+	u.PasswordFDSet = u.set.has(d.passwordfd)
+	if len(u.SMTPHosts) == 0 {
+		u.SMTPHosts = []string{"localhost"}
+	}
+	if len(u.FetchDomains) == 0 && (s.Protocol == ETRN || s.Protocol == ODMR) {
+		u.FetchDomains = []string{r.env.HostName}
+	}
+}
+
+// check makes the checks that fetchmail makes after parsing, in its order.
+func (r *resolver) check() {
+	r.checkLogFile()
+	for _, s := range r.cfg.Servers {
+		for _, u := range s.Users {
+			if r.err == nil {
+				r.err = r.checkUser(s, u)
+			}
+		}
+		if r.err == nil {
+			r.err = r.checkServer(s)
+		}
+	}
+}
+
+func (r *resolver) checkLogFile() {
+	g := r.cfg
+	index := option("logfile").index
+	if !g.set.has(index) || r.env.LogFile == nil {
+		return
+	}
+	exists, writable := r.env.LogFile(g.LogFile)
+	switch {
+	case !exists:
+		r.warn("Logfile \"%s\" does not exist, ignoring logfile option.", g.LogFile)
+		g.LogFile = ""
+		g.set.remove(index)
+	case !writable && r.err == nil:
+		r.err = &Refusal{Lines: []string{"Logfile \"" + g.LogFile + "\" is not writable, aborting."}, Code: 23}
+	}
+}
+
+func (r *resolver) checkUser(s *Server, u *User) error {
+	if u.Multidrop() && !s.set.has(option("envelope").index) {
+		r.warn("fetchmail: warning: multidrop for %s requires envelope option!", s.Name)
+		r.warn("fetchmail: warning: Do not ask for support if all mail goes to postmaster!")
+	}
+	if u.LMTP {
+		for _, host := range u.SMTPHosts {
+			if err := r.checkLMTP(s, host); err != nil {
+				return err
+			}
+		}
+	}
+	if u.FetchAll && u.Keep && (u.Idle || r.cfg.PollInterval > 0) {
+		r.warn("Both fetchall and keep on in daemon or idle mode is a mistake!")
+	}
+	return nil
+}
+
+// checkLMTP refuses the SMTP port, RFC 2033, section 5.
+func (r *resolver) checkLMTP(s *Server, host string) error {
+	if strings.HasPrefix(host, "/") {
+		return nil
+	}
+	_, service, found := strings.Cut(host, "/")
+	if found && service != "25" && service != "smtp" {
+		return nil
+	}
+	return refuse(s.Name + " configuration invalid, LMTP can't use default SMTP port")
+}
+
+func (r *resolver) checkServer(s *Server) error {
+	if s.Auth == AuthKerberosV4 {
+		return refuse("fetchmail: KERBEROS v4 support is configured, but not compiled in.")
+	}
+	if s.Interface != "" && !strings.Contains(s.Interface, "/") {
+		return refuse("fetchmail: missing IP interface address")
+	}
+	if s.set.has(option("service").index) && !r.knownService(s.Service) {
+		return refuse(append(r.unknownService(s.Service),
+			"fetchmail: "+s.Name+" configuration invalid, specify positive port number for service or port")...)
+	}
+	return nil
+}
+
+// knownService tells whether a service can be turned into a port number.
+func (r *resolver) knownService(name string) bool {
+	if n, err := strconv.Atoi(name); err == nil {
+		return n > 0 && n < 65536
+	}
+	return r.env.LookupService != nil && r.env.LookupService(name)
+}
+
+func (r *resolver) unknownService(name string) []string {
+	var lines []string
+	if _, err := strconv.Atoi(name); err != nil && name != "" {
+		lines = append(lines, "fetchmail: getaddrinfo(NULL, \""+name+"\") error: Servname not supported for ai_socktype")
+	}
+	return append(lines, "fetchmail: Cannot resolve service "+name+" to port number.",
+		"fetchmail: Please specify the service as decimal port number.")
+}
