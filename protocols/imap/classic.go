@@ -1,0 +1,143 @@
+package imap
+
+import (
+	goimap "github.com/emersion/go-imap/v2"
+
+	"fetchmail/protocols"
+)
+
+// listNumbers lists a folder as the reference does: SEARCH for what is new, sizes of the range that holds it.
+func (s *Session) listNumbers(total uint32) (protocols.Listing, error) {
+	s.filter.mu.Lock()
+	s.filter.box.number()
+	s.filter.mu.Unlock()
+	fresh, err := s.searchNew(total)
+	if err != nil {
+		return protocols.Listing{}, err
+	}
+	l := protocols.Listing{Total: int(total), SeenKnown: !s.o.FetchAll, Items: make([]protocols.Item, total)}
+	uids, err := s.searchUIDs(total)
+	if err != nil {
+		return protocols.Listing{}, err
+	}
+	first, last := 0, 0
+	for i := range l.Items {
+		it := &l.Items[i]
+		*it = protocols.Item{Num: i + 1, Size: -1, Seen: !fresh[uint32(i+1)]}
+		if uids != nil {
+			it.UID = s.uid(uids[i])
+		}
+		if !it.Seen {
+			if first == 0 {
+				first = i + 1
+			}
+			last = i + 1
+		}
+	}
+	if first > 0 && !s.readOnly {
+		err = s.sizes(l.Items, first, last)
+	}
+	return l, err
+}
+
+// searchNew tells which messages are new. With fetchall all are; a server that refuses SEARCH is asked for flags.
+func (s *Session) searchNew(total uint32) (map[uint32]bool, error) {
+	fresh := map[uint32]bool{}
+	if s.o.FetchAll {
+		for n := uint32(1); n <= total; n++ {
+			fresh[n] = true
+		}
+		return fresh, nil
+	}
+	criteria := &goimap.SearchCriteria{NotFlag: []goimap.Flag{goimap.FlagSeen}}
+	if s.o.Keep && !s.readOnly {
+		criteria.NotFlag = append(criteria.NotFlag, goimap.FlagDeleted)
+	}
+	data, err := s.client.Search(criteria, nil).Wait()
+	if err != nil {
+		if s.broken() {
+			return nil, s.fault(protocols.Opening, "SEARCH", err)
+		}
+		return fresh, s.newByFlags(total, fresh)
+	}
+	set, _ := data.All.(goimap.SeqSet)
+	for n := uint32(1); n <= total; n++ {
+		if set.Contains(n) {
+			fresh[n] = true
+		}
+	}
+	return fresh, nil
+}
+
+func (s *Session) newByFlags(total uint32, fresh map[uint32]bool) error {
+	s.filter.expect(&want{list: true})
+	defer s.filter.expect(nil)
+	cmd := s.client.Fetch(numberRange(1, total), &goimap.FetchOptions{Flags: true})
+	for m := cmd.Next(); m != nil; m = cmd.Next() {
+		if e := s.entry(m); !s.old(e.seen, e.deleted) {
+			fresh[m.SeqNum] = true
+		}
+	}
+	return s.fault(protocols.Opening, "FETCH", cmd.Close())
+}
+
+// searchUIDs asks for the UIDs of all messages, for the ledger. A server that has none, or not as many as messages,
+// gives nil.
+func (s *Session) searchUIDs(total uint32) ([]uint32, error) {
+	if s.validity == 0 || s.readOnly {
+		return nil, nil
+	}
+	data, err := s.client.UIDSearch(&goimap.SearchCriteria{}, nil).Wait()
+	if err != nil {
+		if s.broken() {
+			return nil, s.fault(protocols.Opening, "UID SEARCH", err)
+		}
+		return nil, nil
+	}
+	set, _ := data.All.(goimap.UIDSet)
+	var uids []uint32
+	for _, r := range set {
+		for uid := uint64(r.Start); uid <= uint64(r.Stop) && uint32(len(uids)) <= total; uid++ {
+			uids = append(uids, uint32(uid))
+		}
+	}
+	if uint32(len(uids)) != total {
+		return nil, nil
+	}
+	return uids, nil
+}
+
+// sizes asks for the sizes of messages first to last. A refusal is passed over, as the reference does.
+func (s *Session) sizes(items []protocols.Item, first, last int) error {
+	step := last - first + 1
+	if n := s.o.FetchSizeLimit; n > 0 {
+		step = min(step, n)
+	}
+	s.filter.expect(&want{list: true, size: true})
+	defer s.filter.expect(nil)
+	for ; first <= last; first += step {
+		cmd := s.client.Fetch(numberRange(uint32(first), uint32(min(first+step-1, last))), &goimap.FetchOptions{RFC822Size: true})
+		for m := cmd.Next(); m != nil; m = cmd.Next() {
+			if n := m.SeqNum; n <= uint32(len(items)) {
+				items[n-1].Size = s.entry(m).size
+			}
+		}
+		if err := cmd.Close(); err != nil && s.broken() {
+			return s.fault(protocols.Opening, "FETCH", err)
+		}
+	}
+	return nil
+}
+
+func numberRange(first, last uint32) goimap.SeqSet {
+	var set goimap.SeqSet
+	set.AddRange(first, last)
+	return set
+}
+
+// number is the number that a message of the listing has by now, 0 if it is gone.
+func (s *Session) number(it protocols.Item) uint32 {
+	s.filter.mu.Lock()
+	defer s.filter.mu.Unlock()
+	return s.filter.box.num(uint32(it.Num))
+}

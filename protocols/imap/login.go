@@ -1,0 +1,228 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"fetchmail/protocols"
+	"fetchmail/protocols/auth"
+)
+
+// login proves who we are, in the ways that auth.Choose finds fit.
+func (g *guest) login(ctx context.Context) error {
+	choice := auth.Choose(g.offer())
+	for _, n := range choice.Notes {
+		g.o.Warn(n)
+	}
+	fault := &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Forced: choice.Forced}
+	var refused string
+	for _, way := range choice.Ways {
+		secret, err := g.secret(ctx, way)
+		if err != nil {
+			return g.noSecret(err)
+		}
+		err = g.try(ctx, way, secret)
+		if err == nil {
+			return nil
+		}
+		var no *auth.Refusal
+		if !errors.As(err, &no) {
+			return err
+		}
+		refused, fault.Op, fault.Reply, fault.Err = secret, no.Mech, no.Reply, no.Err
+	}
+	if n := len(choice.Ways); n > 0 && g.o.Secret != nil {
+		if again, err := g.onceMore(ctx, choice.Ways[n-1], refused); again {
+			return err
+		}
+	}
+	fault.Detail = choice.RunOut
+	return fault
+}
+
+// onceMore tries the last way again if the source of the secret has another one by now.
+func (g *guest) onceMore(ctx context.Context, way auth.Way, refused string) (tried bool, err error) {
+	secret, ok, err := auth.Again(ctx, g.o.Secret, refused)
+	if err != nil || !ok {
+		return false, nil
+	}
+	err = g.try(ctx, way, secret)
+	var no *auth.Refusal
+	if errors.As(err, &no) {
+		return true, &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Op: no.Mech, Reply: no.Reply, Err: no.Err}
+	}
+	return true, err
+}
+
+// offer tells the chooser what it must know of the server.
+func (g *guest) offer() auth.Offer {
+	o := auth.Offer{Protocol: auth.IMAP, Auth: g.o.Auth, Host: g.o.Host, SASLIR: g.has("SASL-IR"),
+		LoginDisabled: g.has("LOGINDISABLED"), TLS: g.conn.TLSState() != nil}
+	o.Secure = o.TLS || g.o.Dialer.Plugin != "" || loopback(g.conn.PeerIP())
+	for _, c := range g.caps {
+		if mech, ok := strings.CutPrefix(c, "AUTH="); ok {
+			o.Mechs = append(o.Mechs, mech)
+		}
+	}
+	return o
+}
+
+func (g *guest) secret(ctx context.Context, way auth.Way) (string, error) {
+	if way.Kind == auth.None || way.Kind == auth.SASL && !auth.NeedsSecret(way.Mech) {
+		return "", nil
+	}
+	if g.o.Secret == nil {
+		return "", auth.ErrNoSecret
+	}
+	return g.o.Secret.Get(ctx)
+}
+
+func (g *guest) noSecret(err error) error {
+	f := &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Err: err}
+	if errors.Is(err, auth.ErrNoSecret) {
+		f.Detail = []string{fmt.Sprintf("can't find a password for %s@%s.", g.o.User, g.o.Host)}
+	}
+	return f
+}
+
+// try logs in one way. A server's no is an *auth.Refusal.
+func (g *guest) try(ctx context.Context, way auth.Way, secret string) error {
+	switch way.Kind {
+	case auth.None:
+		return nil
+	case auth.Password:
+		return g.loginCommand(secret)
+	}
+	mech, err := auth.New(way.Mech, g.o.User, secret, g.server())
+	if err != nil {
+		return &protocols.Fault{Kind: protocols.Config, Phase: protocols.LoggingIn, Op: "AUTHENTICATE " + way.Mech, Err: err}
+	}
+	return auth.Exchange(mech, &channel{guest: g})
+}
+
+func (g *guest) server() auth.Server {
+	s := auth.Server{Host: g.conn.Host(), TLS: g.conn.TLSState()}
+	s.Port, _ = strconv.Atoi(g.o.Service)
+	if _, port, err := net.SplitHostPort(g.conn.RemoteAddr().String()); err == nil {
+		s.Port, _ = strconv.Atoi(port)
+	}
+	return s
+}
+
+// loginCommand is LOGIN (RFC 3501, section 6.2.3). Words are quoted as the reference does; those with a line end go as
+// literals, and NUL cannot be sent at all.
+func (g *guest) loginCommand(secret string) error {
+	for _, w := range []string{g.o.User, secret} {
+		if strings.Contains(w, "\x00") {
+			return &protocols.Fault{Kind: protocols.Config, Phase: protocols.LoggingIn, Op: "LOGIN",
+				Err: errors.New("user name or password holds a NUL")}
+		}
+	}
+	if safe(g.o.User) && safe(secret) {
+		tag, err := g.begin("LOGIN "+quote(g.o.User)+" "+quote(secret), "LOGIN "+quote(g.o.User)+" *")
+		if err != nil {
+			return err
+		}
+		return g.loggedIn(g.finish(tag))
+	}
+	return g.loginLiterals(secret)
+}
+
+// loginLiterals sends both words as synchronizing literals (RFC 3501, section 4.3).
+func (g *guest) loginLiterals(secret string) error {
+	tag, err := g.begin(fmt.Sprintf("LOGIN {%d}", len(g.o.User)), "LOGIN *")
+	if err != nil {
+		return err
+	}
+	for _, line := range []string{fmt.Sprintf("%s {%d}", g.o.User, len(secret)), secret} {
+		a, goOn, err := g.step(tag, true)
+		if err != nil || goOn == nil {
+			return g.loggedIn(a, err)
+		}
+		if err := g.put(line, "*"); err != nil {
+			return err
+		}
+	}
+	return g.loggedIn(g.finish(tag))
+}
+
+func (g *guest) loggedIn(a answer, err error) error {
+	if err == nil && !a.ok() {
+		return &auth.Refusal{Mech: "LOGIN", Reply: a.text}
+	}
+	return err
+}
+
+// channel carries a SASL exchange (RFC 3501, section 6.2.2; RFC 4959).
+type channel struct {
+	*guest
+	tag string
+}
+
+// InitialLimit is the longest initial response that can go with AUTHENTICATE.
+func (c *channel) InitialLimit() int {
+	if !c.has("SASL-IR") {
+		return -1
+	}
+	return maxGuestLine / 2
+}
+
+// Begin sends AUTHENTICATE.
+func (c *channel) Begin(mech string, initial *string) (err error) {
+	text, shown := "AUTHENTICATE "+mech, "AUTHENTICATE "+mech
+	if initial != nil {
+		text, shown = text+" "+*initial, shown+" *"
+	}
+	c.tag, err = c.begin(text, shown)
+	return err
+}
+
+// Respond sends a line of the exchange.
+func (c *channel) Respond(line string) error { return c.put(line, "*") }
+
+// Receive reads up to the next challenge, or the server's verdict.
+func (c *channel) Receive() (auth.Step, error) {
+	a, challenge, err := c.step(c.tag, true)
+	switch {
+	case err != nil:
+		return auth.Step{}, err
+	case challenge != nil:
+		return auth.Step{Kind: auth.Continue, Text: *challenge}, nil
+	case a.ok():
+		return auth.Step{Kind: auth.Done, Text: a.text}, nil
+	}
+	return auth.Step{Kind: auth.Refused, Text: a.text}, nil
+}
+
+// welcome goes from the greeting to the authenticated state.
+func (g *guest) welcome(ctx context.Context) error {
+	if err := g.greeting(); err != nil {
+		return err
+	}
+	if g.caps == nil || g.strange {
+		if err := g.capability(); err != nil {
+			return err
+		}
+	}
+	if err := g.secure(ctx); err != nil {
+		return err
+	}
+	if g.preauth {
+		return nil
+	}
+	return g.login(ctx)
+}
+
+// leave says goodbye after the server has refused us.
+func (g *guest) leave() { _, _ = g.command("LOGOUT") }
+
+// loopback tells whether an address is of this machine.
+func loopback(ip string) bool {
+	a, err := netip.ParseAddr(ip)
+	return err == nil && a.IsLoopback()
+}
