@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -12,95 +13,184 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
+	"time"
 )
 
-// check examines the certificate of one connection and keeps the lines that the reference would print.
+// check examines the certificate of one connection and keeps the lines that the reference would print. The order of
+// the tests, and that the first one that fails is the last under sslcertck, is the one of OpenSSL, which the reference
+// works with.
 type check struct {
 	policy *TLS
 	host   string
 	roots  *x509.CertPool
 	lines  []string
+	first  *CertError // the first doubt
 }
 
 // verify is tls.Config.VerifyConnection.
 func (c *check) verify(state tls.ConnectionState) error {
-	if len(state.PeerCertificates) == 0 {
+	certs := state.PeerCertificates
+	if len(certs) == 0 {
 		return errNoCertificate
 	}
-	leaf := state.PeerCertificates[0]
-	name := c.policy.name(c.host)
-	c.describe(leaf)
-	nameOK := hostMatches(leaf, name)
-	if !nameOK {
-		c.lines = append(c.lines, fmt.Sprintf("Server CommonName mismatch: %s != %s", leaf.Subject.CommonName, name))
+	c.describe(certs[0])
+	chain := c.chain(certs)
+	if chain == nil || chain.depth == 0 || !c.policy.CheckCert {
+		if err := c.identity(certs[0]); err != nil {
+			return err
+		}
 	}
-	if want := c.policy.Fingerprint; want != "" && !fingerprintMatches(leaf.Raw, want) {
-		c.lines = append(c.lines, c.host+" fingerprints do not match!")
-		return certError(leaf, "fingerprint", want, errors.New("fingerprint does not match"),
-			"if the server has got a new certificate, put the SHA-256 given here into sslfingerprint")
+	if c.policy.Fingerprint != "" && !c.policy.CheckCert {
+		return nil // fetchmail(1), --sslfingerprint: the certificate is the right one, nothing more is asked
 	}
-	refusal := c.chain(state.PeerCertificates)
-	if refusal == nil && !nameOK {
-		c.lines = append(c.lines, "Server certificate verification error: hostname mismatch")
-		refusal = certError(leaf, "name", name, fmt.Errorf("certificate is not for %s", name),
-			"if this is the right server, poll it under a name of its certificate or set sslcommonname to one")
+	for _, d := range c.doubts(certs, chain) {
+		c.lines = append(c.lines, d.lines...)
+		if c.first == nil {
+			c.first = d.err
+		}
+		if c.policy.CheckCert {
+			return d.err
+		}
 	}
-	if refusal == nil {
-		return nil
+	if c.first != nil {
+		c.policy.warn(c.lines...)
 	}
-	if c.policy.CheckCert {
-		return refusal
-	}
-	c.policy.warn(c.lines...)
 	return nil
 }
 
-// chain looks for a way from the leaf to a trusted certificate.
-func (c *check) chain(certs []*x509.Certificate) error {
-	leaf := certs[0]
-	between := x509.NewCertPool()
-	for _, cert := range certs[1:] {
-		between.AddCert(cert)
+// identity makes the reference's own tests of the server's certificate. What it returns is fatal in any case.
+func (c *check) identity(leaf *x509.Certificate) error {
+	cn := leaf.Subject.CommonName
+	if what := nulIn(leaf); what != "" {
+		c.lines = append(c.lines, fmt.Sprintf("Bad certificate: Subject %s contains NUL, aborting!", what))
+		return certError(leaf, "name", "", errors.New("name contains a NUL byte"), "somebody tries to deceive you")
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: c.roots, Intermediates: between, CurrentTime: c.policy.now(),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-	if err == nil {
-		return nil
+	if name := c.policy.name(c.host); c.policy.CheckCert && !hostMatches(leaf, name) && !onlyCN(leaf, name) {
+		if cn == "" {
+			c.lines = append(c.lines, "Unknown Server CommonName")
+		} else {
+			c.lines = append(c.lines, fmt.Sprintf("Server CommonName mismatch: %s != %s", cn, name))
+		}
 	}
-	what, text, remedy := c.explain(certs, err)
-	c.lines = append(c.lines, "Server certificate verification error: "+text)
-	if text == missingIssuer {
-		c.lines = append(c.lines, "Broken certification chain at: "+oneline(last(certs).Issuer), hintIntermediate, hintRoot)
+	if want := c.policy.Fingerprint; want != "" && !fingerprintMatches(leaf.Raw, want) {
+		c.lines = append(c.lines, c.policy.name(c.host)+" fingerprints do not match!")
+		return certError(leaf, "fingerprint", want, errors.New("fingerprint does not match"),
+			"if the server has got a new certificate, put the SHA-256 given here into sslfingerprint")
 	}
-	return certError(leaf, what, "", err, remedy)
+	return nil
 }
 
-// Texts of OpenSSL, which the reference prints.
+// nulIn says which name has a NUL byte: what stands before it would be all that a program in C sees.
+func nulIn(leaf *x509.Certificate) string {
+	hasNUL := func(s string) bool { return strings.ContainsRune(s, 0) }
+	switch {
+	case hasNUL(leaf.Subject.CommonName):
+		return "CommonName"
+	case slices.ContainsFunc(leaf.DNSNames, hasNUL):
+		return "Alternative Name"
+	}
+	return ""
+}
+
+// doubt is one reason not to trust a certificate.
+type doubt struct {
+	depth int // of the certificate that it is about: 0 is the server's
+	lines []string
+	err   *CertError
+}
+
+func newDoubt(cert *x509.Certificate, what, text string, err error, remedy string) *doubt {
+	if err == nil {
+		err = errors.New(text)
+	}
+	return &doubt{lines: []string{"Server certificate verification error: " + text}, err: certError(cert, what, "", err, remedy)}
+}
+
+// doubts are all reasons, in order; chain is the one that c.chain has found.
+func (c *check) doubts(certs []*x509.Certificate, chain *doubt) []*doubt {
+	leaf := certs[0]
+	var all []*doubt
+	if chain != nil {
+		all = append(all, chain)
+	}
+	if name := c.policy.name(c.host); !hostMatches(leaf, name) {
+		d := newDoubt(leaf, "name", "hostname mismatch", fmt.Errorf("certificate is not for %s", name),
+			"if this is the right server, poll it under a name of its certificate or set sslcommonname to one")
+		d.err.Expected = name
+		all = append(all, d)
+	}
+	if chain != nil && chain.err.Check == "issuer" && len(certs) == 1 {
+		all = append(all, newDoubt(leaf, "issuer", "unable to verify the first certificate", nil, chain.err.Remedy))
+	}
+	now := c.policy.now()
+	for i := len(certs) - 1; i >= 0; i-- {
+		switch cert := certs[i]; {
+		case now.Before(cert.NotBefore):
+			all = append(all, newDoubt(cert, "dates", "certificate is not yet valid", nil, "check this machine's clock"))
+		case now.After(cert.NotAfter):
+			all = append(all, newDoubt(cert, "dates", "certificate has expired", nil, "the server's operator must renew the certificate"))
+		}
+	}
+	return all
+}
+
+// Texts of OpenSSL and of the reference.
 const (
 	missingIssuer    = "unable to get local issuer certificate"
 	hintIntermediate = "This could mean that the server did not provide the intermediate CA's certificate(s), which is nothing fetchmail could do anything about.  For details, please see the README.SSL-SERVER document that ships with fetchmail."
 	hintRoot         = "This could mean that the root CA's signing certificate is not in the trusted CA certificate location, or that c_rehash needs to be run on the certificate directory. For details, please see the documentation of --sslcertpath and --sslcertfile in the manual page. See README.SSL for details."
 )
 
-// explain says which check failed, in OpenSSL's words, and what can be done about it.
-func (c *check) explain(certs []*x509.Certificate, err error) (what, text, remedy string) {
+// chain looks for a way from the server's certificate to a trusted one. Dates are not its business: it is tried at a
+// time when the server's certificate was valid if it is not so now.
+func (c *check) chain(certs []*x509.Certificate) *doubt {
+	err := c.path(certs, c.policy.now())
 	var invalid x509.CertificateInvalidError
-	now := c.policy.now()
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		err = c.path(certs, certs[0].NotAfter)
+	}
+	if err == nil {
+		return nil
+	}
+	top := len(certs) - 1
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		if now.Before(invalid.Cert.NotBefore) {
-			return "dates", "certificate is not yet valid", "check this machine's clock"
-		}
-		return "dates", "certificate has expired", "the server's operator must renew the certificate"
-	case len(certs) == 1 && selfSigned(certs[0]):
-		return "chain", "self-signed certificate", "if this is the right server, put its certificate into a file and name it with sslcertfile"
-	case selfSigned(last(certs)):
-		return "chain", "self-signed certificate in certificate chain", "if this authority is to be trusted, name its certificate with sslcertfile or sslcertpath"
+		return nil // a certificate that has been sent: doubts tells; a trusted one: so it is not one any more
+	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		return newDoubt(certs[0], "purpose", "unsuitable certificate purpose", err, "the server's operator must get a certificate for servers")
+	case selfIssued(certs[top]):
+		return anchorDoubt(certs, top, err)
 	case errors.As(err, &x509.UnknownAuthorityError{}):
-		return "chain", missingIssuer, "name the certificate of the authority with sslcertfile or sslcertpath; or the server does not send its intermediate certificates"
+		d := newDoubt(certs[top], "issuer", missingIssuer, err,
+			"name the certificate of the authority with sslcertfile or sslcertpath; or the server does not send its intermediate certificates")
+		d.lines = append(d.lines, "Broken certification chain at: "+oneline(certs[top].Issuer), hintIntermediate, hintRoot)
+		d.depth = top
+		return d
 	}
-	return "chain", err.Error(), ""
+	return newDoubt(certs[0], "chain", err.Error(), err, "")
+}
+
+func anchorDoubt(certs []*x509.Certificate, top int, err error) *doubt {
+	text, remedy := "self-signed certificate in certificate chain", "if this authority is to be trusted, name its certificate with sslcertfile or sslcertpath"
+	if top == 0 {
+		text, remedy = "self-signed certificate", "if this is the right server, put its certificate into a file and name it with sslcertfile"
+	}
+	d := newDoubt(certs[top], "anchor", text, err, remedy)
+	d.lines = append(d.lines, "Missing trust anchor certificate: "+oneline(certs[top].Issuer), hintRoot)
+	d.depth = top
+	return d
+}
+
+func (c *check) path(certs []*x509.Certificate, at time.Time) error {
+	between := x509.NewCertPool()
+	for _, cert := range certs[1:] {
+		between.AddCert(cert)
+	}
+	_, err := certs[0].Verify(x509.VerifyOptions{Roots: c.roots, Intermediates: between, CurrentTime: at,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	return err
 }
 
 // describe tells a trace what the certificate says.
@@ -149,10 +239,8 @@ func certError(leaf *x509.Certificate, what, expected string, err error, remedy 
 		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, SHA256: colons(sum[:]), Remedy: remedy, Err: err}
 }
 
-func last(certs []*x509.Certificate) *x509.Certificate { return certs[len(certs)-1] }
-
-func selfSigned(cert *x509.Certificate) bool {
-	return string(cert.RawSubject) == string(cert.RawIssuer)
+func selfIssued(cert *x509.Certificate) bool {
+	return bytes.Equal(cert.RawSubject, cert.RawIssuer)
 }
 
 func colons(sum []byte) string {
@@ -219,4 +307,23 @@ func secretBits(id uint16) string {
 		bits = "256"
 	}
 	return bits + "/" + bits + " secret/processed bits"
+}
+
+// hostMatches tells whether a certificate is for name: RFC 9525 by its subject alternative names. A certificate that
+// has none at all is known by its common name, as the reference does; wildcards are allowed there, too.
+func hostMatches(cert *x509.Certificate, name string) bool {
+	if hasAltNames(cert) {
+		return cert.VerifyHostname(bracketIP(name)) == nil
+	}
+	return onlyCN(cert, name)
+}
+
+// onlyCN compares a name with the common name alone.
+func onlyCN(cert *x509.Certificate, name string) bool {
+	if net.ParseIP(name) != nil {
+		return cert.Subject.CommonName == name
+	}
+	// VerifyHostname looks at names only where the extension is.
+	stand := x509.Certificate{DNSNames: []string{cert.Subject.CommonName}, Extensions: []pkix.Extension{altNameExtension}}
+	return stand.VerifyHostname(name) == nil
 }

@@ -9,33 +9,128 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
-// loadRoots reads the trusted certificates: a PEM file, a folder of PEM files, or both. Without either it is the
+// trustPlace says where trusted certificates are: a PEM file, a folder of PEM files, or both. Without either it is the
 // system's set, which honours SSL_CERT_FILE and SSL_CERT_DIR.
-func loadRoots(file, folder string) (*x509.CertPool, error) {
-	if file == "" && folder == "" {
+type trustPlace struct {
+	file, folder string
+	system       bool // in any case
+}
+
+// trustError says that a file of trusted certificates cannot be used.
+type trustError struct {
+	place trustPlace
+	err   error
+}
+
+func (e *trustError) Error() string { return fmt.Sprintf("sslcertfile %s: %v", e.place.file, e.err) }
+
+func (e *trustError) Unwrap() error { return e.err }
+
+// failureLine is what the reference writes about an error before the handshake.
+func failureLine(err error) string {
+	var trust *trustError
+	if !errors.As(err, &trust) {
+		return err.Error()
+	}
+	null := func(s string) string {
+		if s == "" {
+			return "(null)"
+		}
+		return s
+	}
+	return fmt.Sprintf("Cannot load verify locations (file=\"%s\", dir=\"%s\"), error 0:", null(trust.place.file), null(trust.place.folder))
+}
+
+// trustCache keeps the trusted certificates of places: a folder of some hundred files takes a tenth of a second, and
+// there may be many polls.
+type trustCache struct {
+	mu    sync.Mutex
+	pools map[trustPlace]trustEntry
+}
+
+type trustEntry struct {
+	stamp string
+	pool  *x509.CertPool
+}
+
+var trusted = trustCache{pools: make(map[trustPlace]trustEntry)}
+
+// load returns the certificates of a place, from memory if file and folder are unchanged.
+func (c *trustCache) load(p trustPlace) (*x509.CertPool, error) {
+	if p.file == "" && p.folder == "" {
 		return x509.SystemCertPool()
 	}
+	stamp := stampOf(p.file) + stampOf(p.folder)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.pools[p]; ok && e.stamp == stamp {
+		return e.pool, nil
+	}
+	pool, err := p.read()
+	if err != nil {
+		return nil, err
+	}
+	c.pools[p] = trustEntry{stamp, pool}
+	return pool, nil
+}
+
+// stampOf changes when a file or the list of files in a folder does.
+func stampOf(name string) string {
+	info, err := os.Stat(name)
+	if err != nil {
+		return "-"
+	}
+	return fmt.Sprint(info.ModTime().UnixNano(), " ", info.Size(), ";")
+}
+
+// read reads the file, then every file of the folder: that they are named by hash does not matter. What is no
+// certificate in the folder is passed over.
+func (p trustPlace) read() (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
-	if file != "" {
-		pemText, err := os.ReadFile(file)
+	if p.system {
+		system, err := x509.SystemCertPool()
 		if err != nil {
-			return nil, fmt.Errorf("cannot load sslcertfile: %w", err)
+			return nil, err
 		}
-		if !pool.AppendCertsFromPEM(pemText) {
-			return nil, fmt.Errorf("cannot load sslcertfile: %s holds no certificate", file)
+		pool = system
+	}
+	if p.file != "" {
+		text, err := os.ReadFile(p.file)
+		if err != nil {
+			return nil, &trustError{p, err}
+		}
+		if !pool.AppendCertsFromPEM(text) {
+			return nil, &trustError{p, errors.New("holds no certificate")}
 		}
 	}
-	if folder != "" {
-		names, _ := filepath.Glob(filepath.Join(folder, "*"))
-		for _, name := range names {
-			if pemText, err := os.ReadFile(name); err == nil {
-				pool.AppendCertsFromPEM(pemText)
-			}
+	if p.folder == "" {
+		return pool, nil
+	}
+	entries, _ := os.ReadDir(p.folder) // a folder that is absent is an empty one, as for OpenSSL
+	for _, e := range entries {
+		if text, err := readRegular(filepath.Join(p.folder, e.Name())); err == nil {
+			pool.AppendCertsFromPEM(text)
 		}
 	}
 	return pool, nil
+}
+
+// maxCertFile bounds a file in a folder of certificates, in bytes.
+const maxCertFile = 4 << 20
+
+// readRegular reads a file, not a pipe or a device.
+func readRegular(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxCertFile {
+		return nil, fmt.Errorf("%s is not a certificate", name)
+	}
+	return os.ReadFile(name)
 }
 
 // clientCertificate is for tls.Config.GetClientCertificate; nil if the policy has none.

@@ -3,7 +3,6 @@ package wire
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +18,10 @@ type TLS struct {
 	// CertFile is a PEM file of trusted certificates (sslcertfile), CertPath a folder of such files (sslcertpath).
 	// If both are "" it is the system's, or what SSL_CERT_FILE and SSL_CERT_DIR name.
 	CertFile, CertPath string
-	// ClientCert and ClientKey are PEM files for the server's question who we are (sslcert, sslkey).
+	// IncludeDefault adds the system's set to CertFile and CertPath (FETCHMAIL_INCLUDE_DEFAULT_X509_CA_CERTS).
+	IncludeDefault bool
+	// ClientCert and ClientKey are PEM files for the server's question who we are (sslcert, sslkey). Files that cannot be
+	// used give a warning, and the server decides.
 	ClientCert, ClientKey string
 	// KeyPassword gives the password of an encrypted ClientKey; it may be nil.
 	KeyPassword func(ctx context.Context) (string, error)
@@ -93,7 +95,7 @@ func (t *TLS) failed(host string, err error, lines ...string) error {
 func (t *TLS) handshake(ctx context.Context, raw net.Conn, host string) (*tls.Conn, error) {
 	config, check, err := t.config(ctx, host)
 	if err != nil {
-		return nil, t.failed(host, err, err.Error())
+		return nil, t.failed(host, err, failureLine(err))
 	}
 	conn := tls.Client(raw, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
@@ -120,7 +122,7 @@ func (t *TLS) config(ctx context.Context, host string) (*tls.Config, *check, err
 	if !known || t.ProtoSet && t.Proto == "" {
 		t.warn(fmt.Sprintf("Invalid SSL protocol '%s' specified, using default autoselect (auto).", t.Proto))
 	}
-	roots, err := loadRoots(t.CertFile, t.CertPath)
+	roots, err := trusted.load(trustPlace{t.CertFile, t.CertPath, t.IncludeDefault})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -136,13 +138,15 @@ func (t *TLS) config(ctx context.Context, host string) (*tls.Config, *check, err
 		InsecureSkipVerify: true,
 		VerifyConnection:   c.verify,
 	}
-	config.GetClientCertificate, err = t.clientCertificate(ctx)
-	return config, c, err
+	if config.GetClientCertificate, err = t.clientCertificate(ctx); err != nil {
+		t.warn(err.Error())
+	}
+	return config, c, nil
 }
 
 // CertError says what is wrong with a server's certificate, and what can be done about it.
 type CertError struct {
-	Check     string // the check that failed: "chain", "name", "dates", "fingerprint"
+	Check     string // the check that failed: "issuer", "anchor", "purpose", "chain", "name", "dates", "fingerprint"
 	Expected  string // the name or the fingerprint that was asked for
 	Subject   string
 	Names     []string // of the certificate
@@ -178,20 +182,4 @@ func versionName(v uint16) string {
 		return "TLSv1.2"
 	}
 	return "TLSv1.3"
-}
-
-// hostMatches tells whether a certificate is for name: RFC 9525 by its subject alternative names. A certificate that
-// has none at all is known by its common name, as the reference does; wildcards are allowed there, too.
-func hostMatches(cert *x509.Certificate, name string) bool {
-	if hasAltNames(cert) {
-		return cert.VerifyHostname(bracketIP(name)) == nil
-	}
-	stand := *cert
-	if net.ParseIP(name) != nil {
-		return cert.Subject.CommonName == name
-	}
-	stand.DNSNames = []string{cert.Subject.CommonName}
-	// VerifyHostname wants to see the extension.
-	stand.Extensions = append(stand.Extensions[:len(stand.Extensions):len(stand.Extensions)], altNameExtension)
-	return stand.VerifyHostname(name) == nil
 }

@@ -1,0 +1,144 @@
+package wire
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"fetchmail/protocols/mailtest"
+	"fetchmail/protocols/mailtest/real"
+)
+
+// secureServer does the handshake with everybody who comes and closes.
+func secureServer(t *testing.T, config *tls.Config) (host, port string) {
+	return serve(t, func(c net.Conn) {
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		s := tls.Server(c, config)
+		if s.Handshake() == nil {
+			_, _ = s.Write([]byte("+OK\r\n"))
+			_ = s.CloseWrite()
+			_, _ = s.Read(make([]byte, 1)) // until the client has read it
+		}
+	})
+}
+
+// referenceLines are what fetchmail 6.4 writes to standard error about the server at a port.
+func referenceLines(t *testing.T, program, port, options string) []string {
+	t.Helper()
+	home := t.TempDir()
+	rc := filepath.Join(home, "rc")
+	text := fmt.Sprintf("poll localhost proto pop3 timeout 10 port %s no dns user u password p is root here ssl %s\n", port, options)
+	if err := os.WriteFile(rc, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, "-N", "-f", rc, "--pidfile", filepath.Join(home, "pid"))
+	cmd.Env = append(os.Environ(), "HOME="+home, "LC_ALL=C", "FETCHMAIL_DISABLE_CBC_IV_COUNTERMEASURE=")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	_ = cmd.Run()
+	var lines []string
+	for line := range strings.Lines(stderr.String()) {
+		line = strings.TrimPrefix(strings.TrimRight(line, "\n"), "fetchmail: ")
+		for _, other := range []string{"WARNING: Running as root", "socket error while fetching", "Repoll immediately",
+			"Authorization failure", "For help, see", "Loaded OpenSSL", "OpenSSL reported", "Socket or TLS error"} {
+			if strings.HasPrefix(line, other) {
+				line = ""
+			}
+		}
+		if line != "" {
+			lines = append(lines, line)
+		}
+	}
+	// A server that breaks off is asked a second time.
+	if half := len(lines) / 2; slices.Equal(lines[:half], lines[half:]) {
+		lines = lines[:half]
+	}
+	return lines
+}
+
+// ourLines are what is said about the same server, and whether the connection was made.
+func ourLines(t *testing.T, port string, policy *TLS) (lines []string, ok bool) {
+	t.Helper()
+	policy.Warn = func(line string) { lines = append(lines, line) }
+	c, err := (&Dialer{Timeout: 10 * time.Second, TLS: policy}).Dial(t.Context(), "localhost", port)
+	if err == nil {
+		_ = c.Close()
+		return lines, true
+	}
+	var fail *TLSError
+	if !errors.As(err, &fail) {
+		t.Fatalf("error %v", err)
+	}
+	return append(lines, fail.Lines...), false
+}
+
+func TestCertificateLinesAreTheReferences(t *testing.T) {
+	program := real.Reference(t)
+	const name = "mail.example.test"
+	ca := mailtest.NewCA(t, "Test CA")
+	file := ca.File(t)
+	certs := mailtest.ServerCerts(t, ca, name)
+	kinds := make([]string, 0, len(certs))
+	for kind := range certs {
+		kinds = append(kinds, kind)
+	}
+	sort.Strings(kinds)
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			_, port := secureServer(t, certs[kind].Config())
+			for _, check := range []bool{true, false} {
+				option := fmt.Sprintf("sslcertck sslcertfile '%s' sslcommonname '%s'", file, name)
+				if !check {
+					option = "no " + option
+				}
+				want := referenceLines(t, program, port, option)
+				got, _ := ourLines(t, port, &TLS{CheckCert: check, CertFile: file, CommonName: name})
+				if !slices.Equal(got, want) {
+					t.Errorf("sslcertck %v: got\n\t%s\nwant\n\t%s", check, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+				}
+			}
+		})
+	}
+}
+
+func TestFingerprintLinesAreTheReferences(t *testing.T) {
+	program := real.Reference(t)
+	ca := mailtest.NewCA(t, "Test CA")
+	good := ca.Issue(t, mailtest.CertSpec{CommonName: "localhost", Names: []string{"localhost"}})
+	_, port := secureServer(t, good.Config())
+	sum := md5.Sum(good.Leaf.Raw)
+	right := colons(sum[:])
+	for _, c := range []struct {
+		trusted bool
+		print   string
+	}{{true, right}, {true, strings.ToLower(right)}, {false, right}, {true, "AA" + right[2:]}, {false, "AA" + right[2:]}, {true, "AA:BB"}} {
+		for _, check := range []bool{true, false} {
+			policy := &TLS{CheckCert: check, Fingerprint: c.print}
+			option := fmt.Sprintf("sslcertck sslfingerprint '%s'", c.print)
+			if !check {
+				option = "no " + option
+			}
+			policy.CertFile = mailtest.NewCA(t, "Other CA").File(t)
+			if c.trusted {
+				policy.CertFile = ca.File(t)
+			}
+			want := referenceLines(t, program, port, option+fmt.Sprintf(" sslcertfile '%s'", policy.CertFile))
+			if got, _ := ourLines(t, port, policy); !slices.Equal(got, want) {
+				t.Errorf("%+v, sslcertck %v: got\n\t%s\nwant\n\t%s", c, check, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+			}
+		}
+	}
+}
