@@ -172,7 +172,7 @@ func (r *reporter) server(s *Server, u *User) {
 	}
 	r.line("  True name of server is %s.", s.Host())
 	if s.Skip {
-		r.verbose("  This host will not be queried when no host is specified.")
+		r.line("  This host will not be queried when no host is specified.")
 	} else {
 		r.verbose("  This host will be queried when no host is specified.")
 	}
@@ -235,17 +235,9 @@ func (r *reporter) ssl(u *User) {
 		r.says1(option("sslproto"), t, "  ")
 	}
 	r.says1(option("sslcertck"), t, "  ")
-	if u.SSLCertFile != "" {
-		r.line("  SSL trusted certificate file: %s", u.SSLCertFile)
-	} else {
-		r.line("  SSL default trusted certificate file: %s", r.env.CertFile)
-	}
-	if u.SSLCertPath != "" {
-		r.line("  SSL trusted certificate directory: %s", u.SSLCertPath)
-	} else {
-		r.line("  SSL default trusted certificate directory: %s", r.env.CertPath)
-	}
-	r.says(PerUser, t, false, "  ", "sslcommonname", "sslfingerprint")
+	r.line("  SSL default trusted certificate file: %s", r.env.CertFile)
+	r.line("  SSL default trusted certificate directory: %s", r.env.CertPath)
+	r.says(PerUser, t, false, "  ", "sslcertfile", "sslcertpath", "sslcommonname", "sslfingerprint")
 }
 
 func (r *reporter) timeout(s *Server) {

@@ -19,6 +19,8 @@ type Env struct {
 	RCDir    string // directory of the run control file: relative names of the file are below it
 	HostName string // fully qualified name of this machine
 
+	// Netrc finds a password that is not in the run control file, by host and login name. nil finds none.
+	Netrc func(host, login string) (password string, ok bool)
 	// LookupService tells whether a service name is known, as getservbyname(3). nil knows none.
 	LookupService func(name string) bool
 	// LogFile tells whether a log file is there and can be written to. nil takes every one.
@@ -224,6 +226,11 @@ func (r *resolver) userDefaults(s *Server, u *User) {
 		u.set.add(d.remote)
 	}
 	u.HasPassword = u.set.has(d.password)
+	if !u.HasPassword && r.env.Netrc != nil && !needsNoPassword(s) {
+		if u.Password, u.HasPassword = r.env.Netrc(s.Name, u.Remote); !u.HasPassword && s.Via != "" {
+			u.Password, u.HasPassword = r.env.Netrc(s.Via, u.Remote)
+		}
+	}
 	if len(u.LocalNames) == 0 {
 		u.LocalNames = []Mapping{{r.env.User, r.env.User}}
 	}
