@@ -55,7 +55,7 @@ func run(ctx context.Context, binary string, out io.Writer) (err error) {
 	}
 	defer s.close()
 	fmt.Fprintf(out, "Three mail servers are listening on 127.0.0.1: POP3 on port %s, IMAP on port %s, SMTP on port %s.\n",
-		s.pop3Port(), s.imapPort(), s.smtpPort())
+		s.pop3.Port(), s.imap.Port(), s.smtp.Port())
 
 	rc := rcfile(s, home)
 	path := filepath.Join(home, ".fetchmailrc")
@@ -108,7 +108,7 @@ poll shop.demo.example via 127.0.0.1 protocol pop3 port %[1]s
      user "meier" there with password "werkzeug" is "you" here
      sslproto ''
      smtphost 127.0.0.1/%[5]s smtpaddress demo.example
-`, s.pop3Port(), filepath.Join(home, "Maildir"), s.imapPort(), s.caFile, s.smtpPort())
+`, s.pop3.Port(), filepath.Join(home, "Maildir"), s.imap.Port(), s.caFile, s.smtp.Port())
 }
 
 func indent(text string) string {
