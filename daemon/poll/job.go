@@ -49,7 +49,6 @@ type Job struct {
 	// Sink and Route are made for each poll, with the canonical name of the server.
 	Sink   func(host string) deliver.Sink
 	Route  func(host string) Router
-	LMTP   bool // the sink gives a verdict for each recipient after the text
 	Ledger func(folder string) Ledger
 	Edit   Edit
 	// Bounce sends a report of failure and returns the address that it went to, "" if nobody is to be told.

@@ -63,7 +63,7 @@ func (b *box) deliver(ctx context.Context, m *protocols.Message) (Verdict, error
 		b.Observer.Observe(Done{Flushed: !b.Rules.Keep})
 		return Verdict{Record: true, Delete: !b.Rules.Keep, Seen: true}, nil
 	}
-	return b.hand(ctx, m, h, to)
+	return b.carry(ctx, m, h, to)
 }
 
 // keepIt ends a message that stays on the server as it is.
@@ -96,13 +96,16 @@ func (b *box) envelope(m *protocols.Message, h *header.Block, to route.Result) d
 	return e
 }
 
-// hand carries one message through the sink and settles it.
-func (b *box) hand(ctx context.Context, m *protocols.Message, h *header.Block, to route.Result) (Verdict, error) {
+// carry moves one message through the sink and settles it.
+func (b *box) carry(ctx context.Context, m *protocols.Message, h *header.Block, to route.Result) (Verdict, error) {
 	if b.sink == nil {
 		b.sink = b.Sink(b.Host)
 	}
 	p := &parcel{box: b, env: b.envelope(m, h, to), head: h}
 	d, err := b.sink.Begin(ctx, p.env)
+	if l, ok := b.sink.(interface{ LMTP() bool }); ok {
+		p.lmtp = l.LMTP()
+	}
 	b.lastSink = b.sink.Name()
 	if err != nil {
 		return p.failed(ctx, err)
@@ -120,8 +123,8 @@ func (b *box) hand(ctx context.Context, m *protocols.Message, h *header.Block, t
 	}
 	late := atEnd(out.Status)
 	p.tell(ctx, late)
-	v := settle(out, b.LMTP, b.Rules)
-	if !b.LMTP && refused(late) {
+	v := settle(out, p.lmtp, b.Rules)
+	if !p.lmtp && refused(late) {
 		b.Observer.Observe(TextRefused{b.lastSink})
 	}
 	b.Observer.Observe(Done{Flushed: v.Delete})
@@ -133,6 +136,7 @@ type parcel struct {
 	*box
 	env  deliver.Envelope
 	head *header.Block
+	lmtp bool // the sink gives a verdict for each recipient after the text
 }
 
 // failed settles a message on whose text the receiver has given no verdict.
@@ -155,7 +159,7 @@ func (p *parcel) failed(ctx context.Context, err error) (Verdict, error) {
 	if n := len(o.Status); n > len(p.env.To) && o.Status[n-1].Class != deliver.Accepted {
 		p.Observer.Observe(NoReceiver{p.env.Fallback})
 	}
-	v := settle(o, p.LMTP, p.Rules)
+	v := settle(o, p.lmtp, p.Rules)
 	p.Observer.Observe(Done{Flushed: v.Delete})
 	return v, nil
 }
@@ -168,7 +172,7 @@ func (p *parcel) tell(ctx context.Context, answers []deliver.Status) {
 			continue
 		}
 		if s.Class != deliver.Spam {
-			p.Observer.Observe(Answered{p.lastSink, p.LMTP, s})
+			p.Observer.Observe(Answered{p.lastSink, p.lmtp, s})
 		}
 		if reportable(s, p.Rules) {
 			to = append(to, s)

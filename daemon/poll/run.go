@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"sync"
+	"time"
 
 	"fetchmail/deliver"
 	"fetchmail/protocols"
@@ -13,12 +15,34 @@ import (
 // that does not end the session. It bounds what a crash leaves behind.
 const commitEvery = 100
 
-// Run polls the mailbox once. All that goes wrong has been told to the observer when it returns.
+// leaveTime is how long a session may take to end after the poll was asked to stop.
+const leaveTime = 10 * time.Second
+
+// ErrStopped ends a poll that was asked to stop.
+var ErrStopped = errors.New("stopped")
+
+// Run polls the mailbox once. All that goes wrong has been told to the observer when it returns. When ctx ends, a
+// message in hand is finished first; the session is then left in good order. Otherwise it is cut at once.
 func (j *Job) Run(ctx context.Context) Result {
 	j.Observer.Observe(Started{j.Account, j.Protocol})
 	own := *j // Resolve changes the name of the host for this poll only
 	r := &run{Job: &own}
-	err := r.hooks(ctx)
+	hard, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	r.stop = ctx
+	defer context.AfterFunc(ctx, func() {
+		r.hand.Lock()
+		defer r.hand.Unlock()
+		if r.leaving {
+			time.AfterFunc(leaveTime, func() { cut(ErrStopped) })
+		} else {
+			cut(ErrStopped)
+		}
+	})()
+	err := r.hooks(hard)
+	if ctx.Err() != nil && err != nil {
+		err = nil
+	}
 	res := Result{Fetched: r.fetched, Status: StatusOf(err), Err: err}
 	if err != nil {
 		j.Observer.Observe(Failed{Account: r.Account, Protocol: r.protocol(), Sink: r.sinkName(), Timeout: j.Timeout, Err: err})
@@ -37,6 +61,10 @@ type run struct {
 	sink     deliver.Sink
 	lastSink string
 	router   Router
+
+	stop    context.Context // its end asks us to stop
+	hand    sync.Mutex      // held while a message is in hand
+	leaving bool            // asked to stop, the session is being left in good order
 
 	fetched     int  // in all sessions
 	inSession   int  // in this session
@@ -261,7 +289,7 @@ func (b *box) commit(ctx context.Context) error {
 func (b *box) rescue(ctx context.Context, cause error) error {
 	var dst *deliver.Fault
 	var led *LedgerError
-	if errors.As(cause, &dst) && !errors.As(cause, &led) {
+	if cause == ErrStopped || errors.As(cause, &dst) && !errors.As(cause, &led) {
 		b.commit(ctx)
 	}
 	return cause
@@ -270,7 +298,7 @@ func (b *box) rescue(ctx context.Context, cause error) error {
 // finish brings the ledger in order, after a failure too. What was delivered in a poll that failed and is still on the
 // server counts as seen where UIDs tell what is old; elsewhere its record stays pending, and the next poll deletes it.
 func (b *box) finish(cause error) error {
-	if !b.listed {
+	if !b.listed || b.Rules.Check {
 		return nil
 	}
 	byUID := b.listing.SeenKnown && !b.traits.ServerSeen

@@ -25,8 +25,8 @@ type world struct {
 	known   []string // as Finish has left them
 	log     []string
 
-	breakAt   int             // this message breaks off in the middle
-	refuseTop int             // the server cannot give this message
+	breakAt   int // this message breaks off in the middle
+	refuseTop int // the server cannot give this message
 	verdict   map[int]deliver.Class
 	begin     map[int]error
 	commitErr error
@@ -83,8 +83,14 @@ func (broken) Read([]byte) (int, error) {
 	return 0, &protocols.Fault{Kind: protocols.Socket, Phase: protocols.InMessage, Err: io.ErrUnexpectedEOF}
 }
 
-func (w *world) MarkSeen(_ context.Context, it protocols.Item) error { w.note("seen %d", it.Num); return nil }
-func (w *world) Delete(_ context.Context, it protocols.Item) error   { w.note("delete %d", it.Num); return nil }
+func (w *world) MarkSeen(_ context.Context, it protocols.Item) error {
+	w.note("seen %d", it.Num)
+	return nil
+}
+func (w *world) Delete(_ context.Context, it protocols.Item) error {
+	w.note("delete %d", it.Num)
+	return nil
+}
 func (w *world) Commit(context.Context) ([]protocols.Item, error) {
 	w.note("commit")
 	if w.commitErr != nil {
@@ -336,4 +342,26 @@ func TestCheckOnlyCounts(t *testing.T) {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "")
+}
+
+func TestAStopFinishesTheMessageInHandAndLeavesInOrder(t *testing.T) {
+	w := &world{mail: letters(3)}
+	ctx, stop := context.WithCancel(t.Context())
+	j := w.job(Rules{})
+	j.Sink = func(string) deliver.Sink { return stopper{receiver{w}, stop} }
+	if res := j.Run(ctx); res.Status != Success || res.Fetched != 1 || res.Err != nil {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "fetch 1; verdict 1; record u1; delete 1; sync; commit; forget u1; sink closed")
+}
+
+// stopper asks the poll to stop when the first delivery begins.
+type stopper struct {
+	receiver
+	stop func()
+}
+
+func (s stopper) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery, error) {
+	s.stop()
+	return s.receiver.Begin(ctx, e)
 }

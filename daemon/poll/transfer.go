@@ -27,7 +27,7 @@ func (b *box) transfer(ctx context.Context, steps []step) error {
 				}
 			}
 			done++
-			if err := b.fetchOne(ctx, m, err); err != nil {
+			if err := b.inHand(ctx, m, err); err != nil {
 				return err
 			}
 		}
@@ -108,6 +108,20 @@ func (b *box) dispose(ctx context.Context, s step) error {
 	}
 	sk.Oversized = s.Choice == SkipLarge || s.Choice == FlushLarge
 	b.Observer.Observe(sk)
+	return nil
+}
+
+// inHand deals with one message without being interrupted, unless the poll is to stop anyway.
+func (b *box) inHand(ctx context.Context, m *protocols.Message, err error) error {
+	b.hand.Lock()
+	defer b.hand.Unlock()
+	if err := b.fetchOne(ctx, m, err); err != nil {
+		return err
+	}
+	if b.stop.Err() != nil {
+		b.leaving = true
+		return ErrStopped
+	}
 	return nil
 }
 

@@ -8,12 +8,14 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
+	"sync"
 	"time"
 
 	"fetchmail/daemon/poll"
 )
 
-// Reporter writes what an Observer hears. It is used by one goroutine.
+// Reporter writes what an Observer hears. Its methods may be called from several goroutines.
 type Reporter struct {
 	Out, Err io.Writer
 	Host     string // our own name
@@ -26,6 +28,7 @@ type Reporter struct {
 	Prefix bool
 	Now    func() time.Time
 
+	mu     sync.Mutex
 	open   bool  // a progress line is open
 	octets int64 // of the message being read
 }
@@ -36,6 +39,8 @@ var _ poll.Observer = (*Reporter)(nil)
 
 // Observe writes one event.
 func (r *Reporter) Observe(e poll.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch e := e.(type) {
 	case poll.Started:
 		if r.Verbose > 0 {
@@ -71,13 +76,40 @@ func (r *Reporter) Observe(e poll.Event) {
 // Trace writes one line of a dialogue: "fetchmail: POP3> STAT". dir is '>' for what we send, '<' for answers, '*' for
 // a line that stands for itself.
 func (r *Reporter) Trace(protocol string, dir byte, text string) {
+	if r.Verbose == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch {
-	case r.Verbose == 0:
 	case dir == '*':
 		r.part("%s\n", Clean(text))
+	case strings.HasPrefix(text, ". ("): // ". (EOM)"
+		r.say("%s%c%s", protocol, dir, Clean(text))
 	default:
 		r.say("%s%c %s", protocol, dir, Clean(text))
 	}
+}
+
+// Warn writes an error line that does not end anything.
+func (r *Reporter) Warn(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Complain("%s", Clean(text))
+}
+
+// Say writes a progress line that does not belong to an event.
+func (r *Reporter) Say(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.say("%s", Clean(text))
+}
+
+// Connections writes lines about hosts that did not answer while another did.
+func (r *Reporter) Connections(lines []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.connection(lines)
 }
 
 // say writes a whole progress line with the program's name, whatever the line so far.

@@ -1,0 +1,121 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"fetchmail/daemon/report"
+	"fetchmail/protocols"
+	"fetchmail/protocols/imap"
+	"fetchmail/protocols/pop3"
+	"fetchmail/protocols/wire"
+	"fetchmail/rcfile"
+)
+
+// open logs in to the server.
+func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Reporter) (protocols.Session, error) {
+	s, u := a.server, a.user
+	if p != rcfile.IMAP && len(u.Folders) > 0 {
+		return nil, &protocols.Fault{Kind: protocols.Config, Err: errors.New("Option --folder is not supported with POP3")}
+	}
+	show := func(d wire.Dir, text string) { rep.Trace(string(p), byte(d), text) }
+	if rep.Verbose == 0 {
+		show = nil
+	}
+	policy := a.tls(rep, show)
+	if err := policy.Validate(); err != nil {
+		return nil, &protocols.Fault{Kind: protocols.Config, Err: err}
+	}
+	dial := &wire.Dialer{Timeout: time.Duration(s.Timeout) * time.Second, Plugin: s.Plugin, Trace: show}
+	upgrade := a.upgrade()
+	if a.wrapped() {
+		dial.TLS = policy
+	}
+	if p == rcfile.IMAP {
+		return imap.Open(ctx, imap.Options{
+			Dialer: dial, Host: s.Host(), Service: a.service("imap", "imaps"), User: u.Remote, Secret: a.secret,
+			Auth: string(s.Auth), StartTLS: [...]imap.Policy{imap.Never, imap.May, imap.Must}[upgrade], TLS: policy,
+			Keep: u.Keep, FetchAll: u.FetchAll, Expunge: u.Expunge, ExpungeSet: u.ExpungeSet,
+			FetchSizeLimit: u.FetchSizeLimit, MoveTo: u.MoveTo, ForceIdle: u.ForceIdle,
+			IdleTimeout: time.Duration(s.IdleTimeout) * time.Second, Trace: show, Warn: rep.Warn, Alert: rep.Warn,
+		})
+	}
+	led := a.ledger.Account(u.Remote, s.Host(), "")
+	return pop3.Open(ctx, pop3.Options{
+		Dialer: dial, Host: s.Host(), Service: a.service("pop3", "pop3s"), User: u.Remote, Secret: a.secret,
+		Auth: string(s.Auth), Protocol: string(p), StartTLS: [...]pop3.Upgrade{pop3.Never, pop3.May, pop3.Must}[upgrade], TLS: policy,
+		Known: led.Known, Keep: u.Keep, FetchAll: u.FetchAll, UIDL: s.UIDL, Say: rep.Say,
+		ForceRETR: os.Getenv("FETCHMAIL_POP3_FORCE_RETR") != "", Trace: show, Warn: rep.Warn,
+	})
+}
+
+// service is the port or name that was asked for, or the protocol's own.
+func (a *account) service(plain, secure string) string {
+	switch {
+	case a.server.Service != "":
+		return a.server.Service
+	case a.wrapped():
+		return secure
+	}
+	return plain
+}
+
+// wrapped tells whether TLS begins with the connection.
+func (a *account) wrapped() bool {
+	switch a.user.SSLMode {
+	case "":
+		return a.user.SSL
+	case "wrapped":
+		return true
+	}
+	return false
+}
+
+// How a plain connection is secured.
+const (
+	never = iota
+	may
+	must
+)
+
+// upgrade decides about STLS and STARTTLS: fetchmail(1), --ssl, --sslproto, --sslcertck. Without any word of the user it
+// must be; "sslproto ”" forbids it; without sslcertck and sslproto it is used where it is offered.
+func (a *account) upgrade() int {
+	u := a.user
+	switch u.SSLMode {
+	case "none":
+		return never
+	case "starttls=may":
+		return may
+	case "starttls=must":
+		return must
+	}
+	switch {
+	case a.wrapped(), u.SSLProtoSet && u.SSLProto == "":
+		return never
+	case u.SSLProtoSet || u.SSLCertCk:
+		return must
+	}
+	return may
+}
+
+// tls is what the user wants of TLS.
+func (a *account) tls(rep *report.Reporter, show wire.Trace) *wire.TLS {
+	u := a.user
+	return &wire.TLS{
+		ServerName: a.server.Host(), CheckCert: u.SSLCertCk, CertFile: a.file(u.SSLCertFile), CertPath: a.file(u.SSLCertPath),
+		ClientCert: a.file(u.SSLCert), ClientKey: a.file(u.SSLKey), CommonName: u.SSLCommonName,
+		Fingerprint: strings.TrimSpace(u.SSLFingerprint), Proto: u.SSLProto, ProtoSet: u.SSLProtoSet, Warn: rep.Warn, Trace: show,
+	}
+}
+
+// file is path for names that may be left out.
+func (a *account) file(name string) string {
+	if name == "" {
+		return ""
+	}
+	return a.path(name)
+}

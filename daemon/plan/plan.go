@@ -1,0 +1,248 @@
+// Package plan turns what the options say into jobs. It is the only place where everything is put together, and the
+// only one below the command that knows the configuration.
+package plan
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"fetchmail/daemon/ledger"
+	"fetchmail/daemon/poll"
+	"fetchmail/daemon/report"
+	"fetchmail/deliver"
+	"fetchmail/deliver/header"
+	"fetchmail/deliver/route"
+	"fetchmail/deliver/text"
+	"fetchmail/protocols"
+	"fetchmail/protocols/auth"
+	"fetchmail/protocols/wire"
+	"fetchmail/rcfile"
+)
+
+// Facts are what jobs need to know besides the options.
+type Facts struct {
+	HostName string // our own, fully qualified
+	User     string // who runs the program
+	Home     string // "~" in paths
+	Version  string
+	Netrc    string // path of the .netrc file
+	Check    bool   // only count messages
+	Silent   bool
+	Verbose  int
+	Warn     func(line string) // lines for standard error, before polls begin
+}
+
+// Task is one user's mailbox, ready to be polled.
+type Task struct {
+	Label    string
+	Interval int    // poll every Nth cycle; 0 or 1 is each
+	Key      string // tasks with the same key must not run side by side
+	Serial   bool   // runs only while no other task does
+	Idle     bool   // waits for new mail after the poll
+	account  *account
+}
+
+// Run polls the mailbox once and writes what there is to say.
+func (t *Task) Run(ctx context.Context, out, err io.Writer) poll.Result {
+	var res poll.Result
+	jobs := t.account.jobs(out, err)
+	for i, j := range jobs {
+		res = j.Run(ctx)
+		if i < len(jobs)-1 && res.Fetched == 0 && (res.Status == poll.Socket || res.Status == poll.Protocol) {
+			continue // protocol auto: it may speak the next one
+		}
+		break
+	}
+	return res
+}
+
+// Plan is what a configuration comes to: its tasks, and the record of fetched messages that they share.
+type Plan struct {
+	Tasks  []*Task
+	ledger *ledger.Ledger
+}
+
+// New makes a task of every active account, in the order of the file, and opens the record of fetched messages. Its
+// error names options that cannot work, or is a *ledger.PermissionError.
+func New(c *rcfile.Config, f Facts) (*Plan, error) {
+	p := &Plan{}
+	var err error
+	if p.ledger, err = ledger.Open(c.IDFile); err != nil {
+		return nil, err
+	}
+	for _, s := range c.Servers {
+		if !s.Active {
+			continue
+		}
+		for _, u := range s.Users {
+			a := &account{config: c, server: s, user: u, ledger: p.ledger, Facts: f}
+			if err := a.check(); err != nil {
+				p.ledger.Close()
+				return nil, err
+			}
+			a.secret = a.findSecret()
+			p.Tasks = append(p.Tasks, a.task())
+		}
+	}
+	return p, nil
+}
+
+// Save brings the record of fetched messages in order, after a round of polls.
+func (p *Plan) Save() error { return p.ledger.Save() }
+
+// Close saves and gives up the record.
+func (p *Plan) Close() error { return p.ledger.Close() }
+
+// account is one user of a server, on the way to becoming a Task.
+type account struct {
+	config *rcfile.Config
+	server *rcfile.Server
+	user   *rcfile.User
+	ledger *ledger.Ledger
+	secret auth.Secret
+	Facts
+}
+
+func (a *account) task() *Task {
+	s, u := a.server, a.user
+	return &Task{
+		Label: s.Name, Interval: s.Interval, Key: u.Remote + "@" + s.Host(), Idle: u.Idle,
+		Serial:  u.PreConnect != "" || u.PostConnect != "" || s.Plugin != "" || s.Interface != "" || s.Monitor != "",
+		account: a,
+	}
+}
+
+// jobs are the polls to try, one after the other: one, or for protocol auto one for each protocol.
+func (a *account) jobs(out, err io.Writer) []*poll.Job {
+	rep := &report.Reporter{Out: out, Err: err, Host: a.HostName, Version: a.Version, Silent: a.Silent, Verbose: a.Verbose,
+		Dots: a.config.ShowDots, Now: time.Now}
+	if a.server.Protocol != rcfile.Auto {
+		return []*poll.Job{a.job(a.server.Protocol, rep)}
+	}
+	return []*poll.Job{a.job(rcfile.IMAP, rep), a.job(rcfile.POP3, rep)}
+}
+
+func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
+	s, u, c := a.server, a.user, a.config
+	folders := u.Folders
+	if len(folders) == 0 {
+		folders = []string{""}
+	}
+	j := &poll.Job{
+		Account:  poll.Account{Label: s.Name, Host: s.Host(), User: u.Remote},
+		Protocol: string(p),
+		Folders:  folders,
+		Timeout:  s.Timeout,
+		Observer: rep,
+		Rules: poll.Rules{
+			FetchAll: u.FetchAll, Keep: u.Keep, Flush: u.Flush, LimitFlush: u.LimitFlush, MaxSize: u.Limit,
+			FetchLimit: u.FetchLimit, Expunge: u.Expunge, Check: a.Check, Multidrop: u.Multidrop(),
+			SpamBounce: c.SpamBounce, SoftBounce: c.SoftBounce,
+		},
+		Ledger: func(folder string) poll.Ledger {
+			if p != rcfile.IMAP {
+				folder = ""
+			} else if folder == "" {
+				folder = "INBOX"
+			}
+			return a.ledger.Account(u.Remote, s.Host(), folder)
+		},
+		Sink:   func(host string) deliver.Sink { return a.sink(host, rep) },
+		Route:  a.router,
+		Edit:   a.edit(),
+		Bounce: func(ctx context.Context, f poll.Failure) (string, error) { return a.bounce(ctx, f, rep) },
+	}
+	if s.DNS {
+		j.Resolve = func(ctx context.Context) (string, error) { return canonical(ctx, s.Host()) }
+	}
+	j.Open = func(ctx context.Context) (protocols.Session, error) { return a.open(ctx, p, rep) }
+	j.Before, j.After = hook("pre", u.PreConnect), hook("post", u.PostConnect)
+	return j
+}
+
+// canonical is the name that the resolver has for a host behind all aliases.
+func canonical(ctx context.Context, host string) (string, error) {
+	if net.ParseIP(wire.Unbracket(host)) != nil {
+		return host, nil
+	}
+	name, err := net.DefaultResolver.LookupCNAME(ctx, host)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(name, "."), nil
+}
+
+func (a *account) edit() poll.Edit {
+	s, u, c := a.server, a.user, a.config
+	return poll.Edit{
+		Header: header.Edit{
+			RemoteUser: u.Remote, Invoker: a.User + "@" + a.HostName, Rewrite: u.Rewrite, DropStatus: u.DropStatus,
+			DropDelivered: u.DropDelivered, MimeDecode: u.MimeDecode, ReturnPath: a.local(),
+		},
+		Received:   header.ReceivedInfo{By: a.HostName, Version: a.Version},
+		Invisible:  c.Invisible,
+		PeerAddr:   s.DNS,
+		Traced:     s.TracePolls,
+		Lines:      text.Lines{StripCR: u.StripCR || u.Maildir != "" || u.Mbox != "", ForceCR: u.ForceCR},
+		MimeDecode: u.MimeDecode,
+		Pass8Bits:  u.Pass8Bits,
+		AcceptBad:  s.BadHeader,
+		Postmaster: c.Postmaster,
+	}
+}
+
+// router finds recipients; host is the canonical name of the server.
+func (a *account) router(host string) poll.Router {
+	s, u := a.server, a.user
+	users := make([]route.Mapping, len(u.LocalNames))
+	for i, m := range u.LocalNames {
+		users[i] = route.Mapping{Remote: m.Remote, Local: m.Local}
+	}
+	return route.New(route.Rules{
+		Users: users, Wildcard: u.Wildcard, Names: []string{s.Name, s.Host(), host}, Aka: s.Aka, LocalDomains: s.LocalDomains,
+		Envelope: s.Envelope, Skip: s.EnvSkip, NoEnvelope: s.NoEnvelope, QVirtual: s.QVirtual, DNS: s.DNS,
+		CheckAlias: s.CheckAlias, Postmaster: a.config.Postmaster,
+	}, resolver{})
+}
+
+// resolver asks the system's DNS for the router.
+type resolver struct{}
+
+func (resolver) MX(ctx context.Context, host string) ([]string, error) {
+	mx, err := net.DefaultResolver.LookupMX(ctx, host)
+	names := make([]string, len(mx))
+	for i, m := range mx {
+		names[i] = strings.TrimSuffix(m.Host, ".")
+	}
+	return names, err
+}
+
+func (resolver) Addrs(ctx context.Context, host string) ([]string, error) {
+	return net.DefaultResolver.LookupHost(ctx, host)
+}
+
+// path makes a path of the configuration absolute: "~/" is the home directory.
+func (a *account) path(p string) string {
+	if rest, ok := strings.CutPrefix(p, "~/"); ok {
+		return filepath.Join(a.Home, rest)
+	}
+	if abs, err := filepath.Abs(p); err == nil {
+		return abs
+	}
+	return p
+}
+
+// check refuses options that cannot work, before anybody is contacted.
+func (a *account) check() error {
+	switch a.server.Protocol {
+	case rcfile.Auto, rcfile.POP3, rcfile.APOP, rcfile.RPOP, rcfile.SDPS, rcfile.IMAP:
+	default:
+		return fmt.Errorf("%s: protocol %s is not supported by this version", a.server.Name, a.server.Protocol)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package plan
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"fetchmail/daemon/poll"
+	"fetchmail/daemon/report"
+	"fetchmail/deliver"
+	"fetchmail/deliver/bsmtp"
+	"fetchmail/deliver/maildir"
+	"fetchmail/deliver/mbox"
+	"fetchmail/deliver/mda"
+	"fetchmail/deliver/notice"
+	"fetchmail/deliver/smtp"
+	"fetchmail/protocols/wire"
+)
+
+// local tells whether messages stay on this machine without a mail system: nobody else notes the reverse path then.
+func (a *account) local() bool {
+	return a.user.BSMTP == "" && (a.user.MDA != "" || a.user.Maildir != "" || a.user.Mbox != "")
+}
+
+// sink is where messages go: fetchmail(1), DELIVERY CONTROL OPTIONS; a file of ours wins over them. host is the
+// canonical name of the mail server.
+func (a *account) sink(host string, rep *report.Reporter) deliver.Sink {
+	u := a.user
+	switch {
+	case u.BSMTP != "":
+		return bsmtp.New(bsmtp.Options{Path: u.BSMTP, Address: u.SMTPAddress, Name: u.SMTPName})
+	case u.Maildir != "":
+		return maildir.New(a.path(u.Maildir))
+	case u.Mbox != "":
+		return mbox.New(a.path(u.Mbox))
+	case u.MDA != "":
+		return mda.New(mda.Options{Command: u.MDA})
+	}
+	return smtp.New(a.listener(host, rep))
+}
+
+// listener are the options for SMTP and LMTP.
+func (a *account) listener(host string, rep *report.Reporter) smtp.Options {
+	s, u := a.server, a.user
+	o := smtp.Options{
+		Hosts: u.SMTPHosts, LMTP: u.LMTP, Helo: a.HostName, Address: u.SMTPAddress, Name: u.SMTPName, Antispam: u.Antispam,
+		BatchLimit: u.BatchLimit, User: s.EsmtpName, Password: s.EsmtpPassword, Trace: trace(rep, a.listenerProtocol()),
+		Timeouts: smtp.Timeouts{}.AtLeast(time.Duration(s.Timeout) * time.Second), Notice: rep.Connections,
+	}
+	if s.EsmtpPassword == "" {
+		o.User = ""
+	}
+	if a.config.Invisible {
+		o.Helo = host
+	}
+	if s.Plugout != "" {
+		plug := &wire.Dialer{Plugin: s.Plugout}
+		o.Connect = func(ctx context.Context, host, port string) (net.Conn, error) { return plug.Dial(ctx, host, port) }
+	}
+	return o
+}
+
+// listenerProtocol is the name of the protocol in traces; a socket implies LMTP.
+func (a *account) listenerProtocol() string {
+	if a.user.LMTP || len(a.user.SMTPHosts) > 0 && strings.HasPrefix(a.user.SMTPHosts[0], "/") {
+		return "LMTP"
+	}
+	return "SMTP"
+}
+
+// trace shows a dialogue with -v.
+func trace(rep *report.Reporter, protocol string) func(dir byte, line string) {
+	if rep.Verbose == 0 {
+		return nil
+	}
+	return func(dir byte, line string) { rep.Trace(protocol, dir, line) }
+}
+
+// tooLarge is the code of a message that exceeds the listener's limit: RFC 5321, section 4.2.3.
+const tooLarge = 552
+
+// bounce reports a failure to the sender, or with "no bouncemail" to the postmaster. It goes to the listener of this
+// machine, greeted as the reference does it.
+func (a *account) bounce(ctx context.Context, f poll.Failure, rep *report.Reporter) (string, error) {
+	b := notice.Bounce{Host: a.HostName, To: f.Sender, Reason: reason(f.Status[0]), Header: f.Header.Raw(), Time: time.Now(),
+		PID: os.Getpid(), PPID: os.Getppid()}
+	to := f.Sender
+	if !a.config.BounceMail {
+		if f.Status[0].Stage != deliver.AtRcpt && f.Status[0].Class != deliver.Spam || a.config.Postmaster == "" {
+			return "", nil
+		}
+		to = a.config.Postmaster
+	}
+	for _, s := range f.Status {
+		b.Failures = append(b.Failures, notice.Failure{To: s.To, Reply: s.Reply.Text})
+	}
+	var text bytes.Buffer
+	if _, err := b.WriteTo(&text); errors.Is(err, notice.ErrNullSender) {
+		return "", nil
+	} else if err != nil {
+		return to, err
+	}
+	sink := smtp.New(smtp.Options{Hosts: []string{"localhost"}, HELO: true, Helo: a.HostName, Name: to, Trace: trace(rep, "SMTP")})
+	defer sink.Close()
+	return to, send(ctx, sink, to, text.Bytes())
+}
+
+// reason is what the report says in general.
+func reason(s deliver.Status) string {
+	switch {
+	case s.Class == deliver.Spam:
+		return notice.Filtered
+	case s.Stage == deliver.AtRcpt:
+		return notice.Rejected
+	case s.Reply.Code == tooLarge:
+		return notice.TooLarge
+	}
+	return notice.General
+}
+
+// send hands a message of ours to a sink, from the null sender.
+func send(ctx context.Context, sink deliver.Sink, to string, text []byte) error {
+	d, err := sink.Begin(ctx, deliver.Envelope{To: []string{to}})
+	if err != nil {
+		return err
+	}
+	if _, err := d.Write(text); err != nil {
+		d.Abort()
+		return err
+	}
+	out, err := d.Commit(ctx)
+	if err == nil && !out.Delivered() {
+		err = &deliver.Fault{Kind: deliver.Refusal, Stage: deliver.AtEnd, Outcome: out}
+	}
+	return err
+}
