@@ -3,6 +3,7 @@ package rcfile
 import (
 	"fmt"
 	"io/fs"
+	"syscall"
 )
 
 // Surroundings are the facts from which Locate finds files and names. The functions are the caller's, so that this
@@ -76,10 +77,11 @@ func (s *Surroundings) callingUser(name string) string {
 	return name
 }
 
-// CheckRCFile refuses a run control file that is no regular file, is open to others or belongs to somebody else. The
-// error is a *Refusal with exit status 6; fetchmail(1), "--fetchmailrc". -V does not ask for this.
-func CheckRCFile(name string, info fs.FileInfo, owner, uid int) error {
+// CheckFile refuses a run control file that is no regular file, is open to others or belongs to somebody else than the
+// calling user. The error is a *Refusal with exit status 6; fetchmail(1), "--fetchmailrc". -V does not ask for this.
+func CheckFile(name string, info fs.FileInfo) error {
 	refuse := func(why string) error { return &Refusal{Lines: []string{"File " + name + " must " + why}, Code: 6} }
+	stat, known := info.Sys().(*syscall.Stat_t)
 	switch {
 	case name == "/dev/null":
 		return nil
@@ -87,7 +89,7 @@ func CheckRCFile(name string, info fs.FileInfo, owner, uid int) error {
 		return refuse("be a regular file.")
 	case info.Mode().Perm()&^0o700 != 0:
 		return refuse("have no more than -rwx------ (0700) permissions.")
-	case owner != uid:
+	case known && int(stat.Uid) != syscall.Geteuid():
 		return refuse("be owned by you.")
 	}
 	return nil
