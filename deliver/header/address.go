@@ -1,20 +1,5 @@
 package header
 
-import "bytes"
-
-// rewrittenFields are the fields whose local addresses are completed (fetchmail(1), "--norewrite", names fewer).
-var rewrittenFields = []string{"From", "To", "Reply-To", "Cc", "Bcc", "Sender", "Apparently-From", "Apparently-To",
-	"Resent-From", "Resent-To", "Resent-Cc", "Resent-Bcc", "Resent-Sender", "Resent-Reply-To"}
-
-func (b *Block) rewritten(f field) bool {
-	for _, name := range rewrittenFields {
-		if b.is(f, name) {
-			return true
-		}
-	}
-	return false
-}
-
 // Addresses are the bare addresses in the value of an address field, in order. Comments and display names are left
 // out. It is generous: what is not an address by RFC 5322 may still be found.
 func Addresses(value []byte) []string {
@@ -108,20 +93,4 @@ func skipQuoted(in []byte, pos int) int {
 		}
 	}
 	return len(in)
-}
-
-// rewrite completes the local addresses in the value of an address field.
-func rewrite(value []byte, host string) []byte {
-	var out []byte
-	done := 0
-	for s := (scanner{in: value}); s.next(); {
-		if s.addr == "" || s.end < 0 || bytes.ContainsAny([]byte(s.addr), "@!") {
-			continue
-		}
-		out = append(out, value[done:s.end]...)
-		out = append(out, '@')
-		out = append(out, host...)
-		done = s.end
-	}
-	return append(out, value[done:]...)
 }

@@ -47,7 +47,7 @@ func (b *Block) Edit(e Edit) []byte {
 func (b *Block) appendField(out []byte, f field, e Edit) []byte {
 	v := b.raw[f.start:f.end]
 	if e.Rewrite && b.rewritten(f) {
-		v = append(v[:f.value-f.start:f.value-f.start], rewrite(b.value(f), e.Host)...)
+		v = rewrite(append([]byte(nil), v[:f.value-f.start]...), b.value(f), e.Host)
 	}
 	for i := bytes.IndexByte(v, 0); i >= 0; i = bytes.IndexByte(v, 0) { // the reference loses them
 		out = append(out, v[:i]...)
