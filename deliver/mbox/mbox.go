@@ -25,8 +25,8 @@ import (
 	"fetchmail/deliver"
 )
 
-// lockWait is how long we wait for other programs to unlock the mailbox.
-const lockWait = time.Minute
+// defaultLockWait is how long we wait for other programs to unlock the mailbox.
+const defaultLockWait = time.Minute
 
 // file is what we need of an *os.File.
 type file interface {
@@ -37,10 +37,16 @@ type file interface {
 	Truncate(size int64) error
 }
 
+// Options say where to deliver.
+type Options struct {
+	Path string
+	// LockWait is how long to wait for other programs to unlock the mailbox; 0 is a minute.
+	LockWait time.Duration
+}
+
 // Sink is a mailbox file.
 type Sink struct {
-	path string
-	wait time.Duration // for other programs to unlock the mailbox
+	opts Options
 	open func(path string) (file, error)
 	now  func() time.Time
 	text *quoter // its buffer serves one message after the other
@@ -49,8 +55,11 @@ type Sink struct {
 var _ deliver.Sink = (*Sink)(nil)
 
 // New makes a sink; the mailbox is created with mode 0600 with the first message if it is missing.
-func New(path string) *Sink {
-	return &Sink{path: path, wait: lockWait, open: openMailbox, now: time.Now, text: newQuoter()}
+func New(o Options) *Sink {
+	if o.LockWait <= 0 {
+		o.LockWait = defaultLockWait
+	}
+	return &Sink{opts: o, open: openMailbox, now: time.Now, text: newQuoter()}
 }
 
 func openMailbox(path string) (file, error) {
@@ -58,7 +67,7 @@ func openMailbox(path string) (file, error) {
 }
 
 // Name is the path.
-func (s *Sink) Name() string { return s.path }
+func (s *Sink) Name() string { return s.opts.Path }
 
 // Close does nothing.
 func (s *Sink) Close() error { return nil }
@@ -68,7 +77,7 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 	if err := ctx.Err(); err != nil {
 		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
 	}
-	g, err := gather(s.path)
+	g, err := gather(s.opts.Path)
 	if err != nil {
 		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
 	}
@@ -161,14 +170,14 @@ var appending sync.Mutex
 func (s *Sink) append(ctx context.Context, g *gathered) error {
 	appending.Lock()
 	defer appending.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	ctx, cancel := context.WithTimeout(ctx, s.opts.LockWait)
 	defer cancel()
-	unlock, err := dotLock(ctx, s.path)
+	unlock, err := dotLock(ctx, s.opts.Path)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	f, err := s.open(s.path)
+	f, err := s.open(s.opts.Path)
 	if err != nil {
 		return err
 	}
@@ -176,7 +185,7 @@ func (s *Sink) append(ctx context.Context, g *gathered) error {
 	if err := fcntlLock(ctx, f); err != nil {
 		return err
 	}
-	if err := recoverTorn(f, s.path); err != nil {
+	if err := recoverTorn(f, s.opts.Path); err != nil {
 		return err
 	}
 	size, err := f.Seek(0, io.SeekEnd)

@@ -34,8 +34,7 @@ var joe = deliver.Envelope{From: "dora@far.example.org", To: []string{"joe"}}
 const fromDora = "From dora@far.example.org Fri Jan  3 10:01:00 2020\n"
 
 func open(path string) *Sink {
-	s := New(path)
-	s.wait = 10 * time.Second
+	s := New(Options{Path: path, LockWait: 10 * time.Second})
 	s.now = func() time.Time { return time.Date(2020, 1, 3, 10, 1, 0, 0, time.UTC) }
 	return s
 }
@@ -232,12 +231,12 @@ func TestWaitsForTheDotLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(path)
-	s.wait = 2 * pollLock
+	s.opts.LockWait = 2 * pollLock
 	if o, err := send(s, "x\n"); !errors.Is(err, errLocked) || o.Delivered() {
 		t.Errorf("%+v, %v", o, err)
 	}
 	time.AfterFunc(2*pollLock, func() { os.Remove(lock) })
-	s.wait = 20 * time.Second
+	s.opts.LockWait = 20 * time.Second
 	if o, err := send(s, "x\n"); err != nil || !o.Delivered() {
 		t.Errorf("%+v, %v", o, err)
 	}
@@ -282,7 +281,7 @@ func TestWaitsForTheFcntlLock(t *testing.T) {
 	}
 	io.ReadFull(out, make([]byte, 7))
 	s := open(path)
-	s.wait = 2 * pollLock
+	s.opts.LockWait = 2 * pollLock
 	if o, err := send(s, "x\n"); !errors.Is(err, errLocked) || o.Delivered() {
 		t.Errorf("%+v, %v", o, err)
 	}
