@@ -60,15 +60,30 @@ func binary(t testing.TB) string {
 	return bin
 }
 
-// client is an installation of a fetchmail: a binary with a home of its own.
+// client is an installation of a fetchmail: a binary with a home of its own and a user, who is not root.
 type client struct {
 	bin, home string
-	env       []string // besides HOME, PATH and LC_ALL
+	user      string
+	uid, gid  int
 }
 
 func newClient(t testing.TB, bin string) *client {
 	t.Helper()
-	return &client{bin: bin, home: real.Dir(t)}
+	c := &client{bin: bin, home: real.Dir(t)}
+	c.user, c.uid, c.gid = real.Account(t)
+	c.own(t, c.home)
+	return c
+}
+
+// own gives a path to the user of the client.
+func (c *client) own(t testing.TB, path string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return
+	}
+	if err := os.Chown(path, c.uid, c.gid); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // rc writes the .fetchmailrc.
@@ -79,9 +94,11 @@ func (c *client) rc(t testing.TB, text string) {
 
 func (c *client) write(t testing.TB, name, text string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(c.home, name), []byte(text), 0o600); err != nil {
+	path := filepath.Join(c.home, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	c.own(t, path)
 }
 
 // read returns a file of the home, "" if it is not there.
@@ -118,11 +135,11 @@ func cut(s string) string {
 func (c *client) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.bin, args...)
 	cmd.Dir = c.home
-	cmd.Env = append([]string{"HOME=" + c.home, "PATH=" + os.Getenv("PATH"), "LC_ALL=C", "USER=root", "LOGNAME=root"}, c.env...)
-	if u := os.Getenv("USER"); os.Getuid() != 0 && u != "" {
-		cmd.Env = append(cmd.Env, "USER="+u, "LOGNAME="+u)
-	}
+	cmd.Env = []string{"HOME=" + c.home, "PATH=" + os.Getenv("PATH"), "LC_ALL=C", "USER=" + c.user, "LOGNAME=" + c.user}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(c.uid), Gid: uint32(c.gid)}
+	}
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }

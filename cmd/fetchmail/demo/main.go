@@ -57,12 +57,12 @@ func run(ctx context.Context, binary string, out io.Writer) (err error) {
 	fmt.Fprintf(out, "Three mail servers are listening on 127.0.0.1: POP3 on port %s, IMAP on port %s, SMTP on port %s.\n",
 		s.pop3.Port(), s.imap.Port(), s.smtp.Port())
 
-	rc := rcfile(s, home)
+	text := rcfile(s, home)
 	path := filepath.Join(home, ".fetchmailrc")
-	if err := os.WriteFile(path, []byte(rc), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%s:\n\n%s\n", path, indent(rc))
+	fmt.Fprintf(out, "\n%s:\n\n%s\n", path, indent(text))
 	if err := fetch(ctx, binary, home, out); err != nil {
 		return err
 	}
@@ -88,27 +88,31 @@ func fetch(ctx context.Context, binary, home string, out io.Writer) error {
 	return nil
 }
 
-func rcfile(s *servers, home string) string {
-	return fmt.Sprintf(`set postmaster "you"
+const rc = `set postmaster "you"
+set pidfile "@HOME@/pid"
 
 # POP3, in clear since it is loopback; into a Maildir
-poll pop.demo.example via 127.0.0.1 protocol pop3 port %s
+poll pop.demo.example via 127.0.0.1 protocol pop3 port @POP3@
      user "ada" there with password "analytical" is "you" here
      sslproto ''
-     maildir "%s"
+     maildir "@HOME@/Maildir"
 
 # IMAP, with STARTTLS and a certificate that is checked; into the same Maildir
-poll imap.demo.example via 127.0.0.1 protocol imap port %s
+poll imap.demo.example via 127.0.0.1 protocol imap port @IMAP@
      user "hedy" there with password "frequency" is "you" here
-     sslcertck sslcertfile "%s"
-     maildir "%[2]s"
+     sslcertck sslcertfile "@CA@"
+     maildir "@HOME@/Maildir"
 
 # POP3 again; handed to an SMTP server
-poll shop.demo.example via 127.0.0.1 protocol pop3 port %[1]s
+poll shop.demo.example via 127.0.0.1 protocol pop3 port @POP3@
      user "meier" there with password "werkzeug" is "you" here
      sslproto ''
-     smtphost 127.0.0.1/%[5]s smtpaddress demo.example
-`, s.pop3.Port(), filepath.Join(home, "Maildir"), s.imap.Port(), s.caFile, s.smtp.Port())
+     smtphost 127.0.0.1/@SMTP@ smtpaddress demo.example
+`
+
+func rcfile(s *servers, home string) string {
+	return strings.NewReplacer("@HOME@", home, "@CA@", s.caFile, "@POP3@", s.pop3.Port(), "@IMAP@", s.imap.Port(),
+		"@SMTP@", s.smtp.Port()).Replace(rc)
 }
 
 func indent(text string) string {

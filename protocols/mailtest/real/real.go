@@ -161,6 +161,14 @@ func mailOwner(t testing.TB) owner {
 	return owner{u.Username, groupName(u.Gid), uid, gid}
 }
 
+// Account returns the account that mailboxes belong to and that programs under test should run in: fetchmail and what
+// it starts behave differently for root. It is "mail" when the test runs as root, otherwise the account of the test.
+func Account(t testing.TB) (name string, uid, gid int) {
+	t.Helper()
+	o := mailOwner(t)
+	return o.name, o.uid, o.gid
+}
+
 func groupName(gid string) string {
 	if g, err := user.LookupGroupId(gid); err == nil {
 		return g.Name
