@@ -1,0 +1,80 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"time"
+)
+
+// Turn is what a task works with.
+type Turn struct {
+	Out, Err io.Writer       // progress and errors; never fail; each may be used by several goroutines
+	Stop     <-chan struct{} // closed: finish what is in hand and return
+	Wake     <-chan struct{} // resident tasks only: look for news now
+}
+
+// Task is one thing to be done each round.
+type Task struct {
+	// Name identifies the task from one plan to the next, and in reports of panics.
+	Name string
+	// Run does it and returns an exit status of fetchmail(1), EXIT CODES. It must return soon after ctx has ended.
+	Run func(ctx context.Context, t Turn) int
+	// Every is the number of rounds from one run to the next; 0 is 1.
+	Every int
+	// Skipped, if not nil, is called instead of Run in the rounds between.
+	Skipped func(t Turn)
+	// Limits bound how many tasks run side by side that have something in common.
+	Limits []Limit
+	// Resident tasks run beside all others and have no part in rounds, limits and the order of output.
+	Resident bool
+}
+
+// Limit allows N tasks at once with the same Key, which get their turns in the order of the plan; 1 keeps them in order.
+type Limit struct {
+	Key string
+	N   int
+}
+
+// Plan is what a configuration says.
+type Plan struct {
+	Tasks    []Task
+	Interval time.Duration // between rounds; 0: one round
+	Jobs     int           // tasks at once; 1 is the classic order; below 1 counts as 1
+}
+
+// Internal is the status of a task that panicked; fetchmail(1), EXIT CODES.
+const Internal = 23
+
+// Panic is what a task died of.
+type Panic struct {
+	Task  string
+	Value any
+	Stack []byte
+}
+
+func (p *Panic) Error() string { return fmt.Sprintf("internal error in %s: %v", p.Task, p.Value) }
+
+// call runs a task and survives it.
+func call(ctx context.Context, task *Task, t Turn, died func(*Panic)) (status int) {
+	defer func() {
+		if v := recover(); v != nil {
+			status = Internal
+			died(&Panic{task.Name, v, debug.Stack()})
+		}
+	}()
+	return task.Run(ctx, t)
+}
+
+// Combine makes one exit status of those of a round: 0 if any task has fetched mail, otherwise that of the last one;
+// fetchmail(1), EXIT CODES. before is the result if there were none.
+func Combine(before int, statuses []int) int {
+	for _, s := range statuses {
+		if s == 0 {
+			return 0
+		}
+		before = s
+	}
+	return before
+}
