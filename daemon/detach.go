@@ -85,7 +85,8 @@ func (d Detaching) Start() (pid int, err error) {
 		feed.Write(d.Secrets)
 		feed.Close()
 	}()
-	return cmd.Process.Pid, await(cmd, news)
+	pid = cmd.Process.Pid // Release forgets it
+	return pid, await(cmd, news)
 }
 
 // await hears what the detached process has to say.
