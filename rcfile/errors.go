@@ -22,10 +22,14 @@ type Error struct {
 	Hint     string // the remedy, if it can be told
 
 	behind bool // fetchmail would have stopped before this one
+	bare   bool // fetchmail does not tell the place of this one
 }
 
 // Error is the line that fetchmail 6.4 prints.
 func (e *Error) Error() string {
+	if e.bare {
+		return "fetchmail: " + e.Message
+	}
 	return fmt.Sprintf("fetchmail:%s:%d: %s at %s", e.File, e.Line, e.Message, e.Near)
 }
 

@@ -70,6 +70,7 @@ func (l *statementLexer) Next() (lexer.Token, error) {
 type misplaced struct {
 	at      lexer.Token
 	message string // "syntax error" if empty
+	bare    bool   // fetchmail prints the message without the place
 	hint    string
 }
 
@@ -272,7 +273,11 @@ func parseText(lex *lexer.PeekingLexer, o *Option, t target) error {
 	if !isString(lex.Peek()) {
 		return unexpected(lex.Peek())
 	}
-	*o.at(t).(*string) = lex.Next().Value
+	tok := lex.Next()
+	if why := CheckInterface(tok.Value); o.Name == "interface" && why != "" {
+		return &misplaced{at: *tok, message: why, bare: true, hint: "it looks like eth0/192.0.2.1 or eth0/192.0.2.0/255.255.255.0"}
+	}
+	*o.at(t).(*string) = tok.Value
 	t.set().add(o.index)
 	return nil
 }
@@ -450,6 +455,7 @@ func parseService(lex *lexer.PeekingLexer, o *Option, t target) error {
 			return err
 		}
 		value = strconv.FormatInt(n, 10)
+		value = value[:min(len(value), 9)] // as much as the reference keeps; no port has more
 	case isString(tok) && o.Kind == Service:
 		lex.Next()
 	default:

@@ -100,7 +100,7 @@ func (p *parsing) report(err error, fatal bool) {
 		m.hint = p.hint(at)
 	}
 	e := p.explanation(at, m.message, m.hint)
-	e.behind = p.stopped
+	e.behind, e.bare = p.stopped, m.bare
 	p.stopped = p.stopped || fatal
 	p.errors = append(p.errors, e)
 }

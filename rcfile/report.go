@@ -139,7 +139,7 @@ func (r *reporter) flag(o *Option, on bool, indent string) {
 func (r *reporter) account(c *Config, s *Server, u *User) {
 	t := target{user: u}
 	st := target{server: s}
-	r.line("Options for retrieving from %s@%s:", u.Remote, s.Name)
+	r.line("Options for retrieving from %s@%s:", u.Remote, escaped(s.Name))
 	r.server(s, u)
 	r.says(PerUser, t, false, "  ", "ssl")
 	r.ssl(u)
@@ -236,8 +236,9 @@ func (r *reporter) ssl(u *User) {
 	}
 	r.says1(option("sslcertck"), t, "  ")
 	r.line("  SSL default trusted certificate file: %s", r.env.CertFile)
+	r.says(PerUser, t, false, "  ", "sslcertfile")
 	r.line("  SSL default trusted certificate directory: %s", r.env.CertPath)
-	r.says(PerUser, t, false, "  ", "sslcertfile", "sslcertpath", "sslcommonname", "sslfingerprint")
+	r.says(PerUser, t, false, "  ", "sslcertpath", "sslcommonname", "sslfingerprint")
 }
 
 func (r *reporter) timeout(s *Server) {
@@ -268,13 +269,11 @@ func (r *reporter) retrieval(u *User) {
 func (r *reporter) limits(u *User) {
 	if u.Limit > 0 {
 		r.line("  Message size limit is %d octets (--limit %[1]d).", u.Limit)
-		if u.Warnings > 0 {
+		if u.Warnings > 0 && u.set.has(userIndex().warnings) {
 			r.verbose("  Message size warning interval is %d seconds (--warnings %[1]d).", u.Warnings)
 		} else {
 			r.verbose("  Size warnings on every poll (--warnings 0).")
 		}
-	} else if u.set.has(option("limit").index) {
-		r.verbose("  No message size limit (--limit 0).")
 	}
 	r.count("  Received-message limit is %d (--fetchlimit %[1]d).", "  No received-message limit (--fetchlimit 0).", u.FetchLimit)
 	r.count("  Fetch message size limit is %d (--fetchsizelimit %[1]d).", "  No fetch message size limit (--fetchsizelimit 0).", u.FetchSizeLimit)
@@ -458,4 +457,13 @@ func (r *reporter) trailer(s *Server) {
 	} else {
 		r.verbose("  Messages with bad headers will be rejected.")
 	}
+}
+
+// escaped is a string with what cannot be printed as escapes.
+func escaped(s string) string {
+	var b []byte
+	for i := range len(s) {
+		b = appendEscaped(b, s[i])
+	}
+	return string(b)
 }

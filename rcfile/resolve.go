@@ -72,6 +72,9 @@ type resolver struct {
 
 // misfits refuses what no configuration can be made of.
 func (r *resolver) misfits() error {
+	if value := r.line.Server.Interface; r.line.Server.set.has(option("interface").index) && CheckInterface(value) != "" {
+		return refuse("fetchmail: " + CheckInterface(value))
+	}
 	if r.file.misfit {
 		return refuse(`fetchmail: Error: multiple "defaults" records in config file, or "defaults" is not the first record.`)
 	}
@@ -263,20 +266,34 @@ func (r *resolver) userDefaults(s *Server, u *User) {
 	}
 }
 
-// check makes the checks that fetchmail makes after parsing, in its order.
+// check makes the checks that fetchmail makes after parsing, in its order. A dump is checked as if every server were
+// to be polled.
 func (r *resolver) check() {
-	r.checkLogFile()
+	accounts, idle := 0, false
 	for _, s := range r.cfg.Servers {
-		for _, u := range s.Users {
-			if r.err == nil {
-				r.err = r.checkUser(s, u)
-			}
+		if !s.Active && !r.dumping() {
+			continue
 		}
-		if r.err == nil {
-			r.err = r.checkServer(s)
+		if r.err = r.checkServer(s); r.err != nil {
+			return
+		}
+		for _, u := range s.Users {
+			if r.err = r.checkUser(s, u); r.err != nil {
+				return
+			}
+			accounts += max(len(u.Folders), 1)
+			idle = idle || u.Idle
 		}
 	}
+	if idle && accounts > 1 {
+		r.err = refuse("fetchmail: Error: idle mode does not work for multiple folders or accounts!")
+		return
+	}
+	r.checkLogFile()
 }
+
+// dumping tells whether the configuration is to be shown and not to be used.
+func (r *resolver) dumping() bool { return r.line.ConfigDump != "" && !r.line.Version }
 
 func (r *resolver) checkLogFile() {
 	g := r.cfg
@@ -296,9 +313,15 @@ func (r *resolver) checkLogFile() {
 }
 
 func (r *resolver) checkUser(s *Server, u *User) error {
+	if u.FetchAll && u.Keep && (u.Idle || r.cfg.PollInterval > 0) && !r.dumping() {
+		r.warn("Both fetchall and keep on in daemon or idle mode is a mistake!")
+	}
 	if u.Multidrop() && !s.set.has(option("envelope").index) {
 		r.warn("fetchmail: warning: multidrop for %s requires envelope option!", s.Name)
 		r.warn("fetchmail: warning: Do not ask for support if all mail goes to postmaster!")
+	}
+	if err := r.checkService(s); err != nil {
+		return err
 	}
 	if u.LMTP {
 		for _, host := range u.SMTPHosts {
@@ -306,9 +329,6 @@ func (r *resolver) checkUser(s *Server, u *User) error {
 				return err
 			}
 		}
-	}
-	if u.FetchAll && u.Keep && (u.Idle || r.cfg.PollInterval > 0) {
-		r.warn("Both fetchall and keep on in daemon or idle mode is a mistake!")
 	}
 	return nil
 }
@@ -318,25 +338,69 @@ func (r *resolver) checkLMTP(s *Server, host string) error {
 	if strings.HasPrefix(host, "/") {
 		return nil
 	}
-	_, service, found := strings.Cut(host, "/")
-	if found && service != "25" && service != "smtp" {
-		return nil
+	service := "smtp"
+	if i := strings.LastIndexByte(host, '/'); i >= 0 {
+		service = host[i+1:]
 	}
-	return refuse(s.Name + " configuration invalid, LMTP can't use default SMTP port")
+	if n, err := strconv.Atoi(service); service == "smtp" || service == "mail" || err == nil && n == 25 {
+		return refuse(s.Name + " configuration invalid, LMTP can't use default SMTP port")
+	}
+	if !r.knownService(service) {
+		r.warnings = append(r.warnings, unknownService(service)...)
+	}
+	return nil
 }
 
 func (r *resolver) checkServer(s *Server) error {
 	if s.Auth == AuthKerberosV4 {
 		return refuse("fetchmail: KERBEROS v4 support is configured, but not compiled in.")
 	}
-	if s.Interface != "" && !strings.Contains(s.Interface, "/") {
-		return refuse("fetchmail: missing IP interface address")
+	return nil
+}
+
+func (r *resolver) checkService(s *Server) error {
+	if !s.set.has(option("service").index) {
+		return nil
 	}
-	if s.set.has(option("service").index) && !r.knownService(s.Service) {
-		return refuse(append(r.unknownService(s.Service),
+	if !r.knownService(s.Service) {
+		return refuse(append(unknownService(s.Service),
 			"fetchmail: "+s.Name+" configuration invalid, specify positive port number for service or port")...)
 	}
+	if n, err := strconv.Atoi(s.Service); err == nil && n >= 1024 && s.Protocol == RPOP {
+		return refuse("fetchmail: " + s.Name + " configuration invalid, RPOP requires a privileged port")
+	}
 	return nil
+}
+
+// CheckInterface tells what is wrong with the value of interface; "" if nothing. fetchmail(1), "--interface".
+func CheckInterface(value string) string {
+	_, rest, found := strings.Cut(value, "/")
+	if !found {
+		return "missing IP interface address"
+	}
+	address, mask, masked := strings.Cut(rest, "/")
+	switch {
+	case !inetAton(address):
+		return "invalid IP interface address"
+	case masked && !inetAton(mask):
+		return "invalid IP interface mask"
+	}
+	return ""
+}
+
+// inetAton tells whether inet_aton(3) takes an address: up to four numbers, the last of which fills what is left.
+func inetAton(s string) bool {
+	parts := strings.Split(s, ".")
+	if len(parts) > 4 {
+		return false
+	}
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 0, 32)
+		if err != nil || i < len(parts)-1 && n > 255 || n>>(8*(5-len(parts))) > 0 && i == len(parts)-1 {
+			return false
+		}
+	}
+	return true
 }
 
 // knownService tells whether a service can be turned into a port number.
@@ -347,7 +411,7 @@ func (r *resolver) knownService(name string) bool {
 	return r.env.LookupService != nil && r.env.LookupService(name)
 }
 
-func (r *resolver) unknownService(name string) []string {
+func unknownService(name string) []string {
 	var lines []string
 	if _, err := strconv.Atoi(name); err != nil && name != "" {
 		lines = append(lines, "fetchmail: getaddrinfo(NULL, \""+name+"\") error: Servname not supported for ai_socktype")
