@@ -83,7 +83,8 @@ func (s *Session) connect(ctx context.Context) error {
 	s.line = &lineConn{Conn: conn, in: conn.Reader(), trace: s.o.Trace}
 	s.lib, err = gopop3.New(gopop3.Opt{Host: s.o.Host, Dialer: seam{s.line}}).NewConn()
 	if err != nil {
-		f := s.fault(protocols.Connecting, "greeting")
+		// For the reference the greeting is not part of the login, and has fewer words of its own.
+		f := s.fault(protocols.Opening, "greeting")
 		if s.line.err == nil && s.line.kind == refused {
 			f.Kind = loginKind(s.line.lastLine())
 		}
@@ -146,12 +147,12 @@ type again struct{ *protocols.Fault }
 
 func (a again) Unwrap() []error { return []error{errAgain, a.Fault} }
 
-// secure asks for TLS: RFC 2595, section 4. What was known before is forgotten, and CAPA asked again.
+// secure asks for TLS: RFC 2595, section 4. What was known before is forgotten, and CAPA asked again. As in the
+// reference its failure is one of the login.
 func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 	const op = "STLS"
-	if _, err := s.command(protocols.Securing, op); err != nil {
+	if _, err := s.command(protocols.LoggingIn, op); err != nil {
 		f := protocols.AsFault(err)
-		f.Phase = protocols.Securing
 		switch {
 		case f.Kind == protocols.Timeout:
 			return try, f
@@ -168,7 +169,7 @@ func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 	}
 	if err := s.conn.StartTLS(ctx, s.o.TLS); err != nil {
 		s.line.err = err
-		f := s.fault(protocols.Securing, op)
+		f := s.fault(protocols.LoggingIn, op)
 		f.Reply = ""
 		var t *wire.TLSError
 		if errors.As(err, &t) {

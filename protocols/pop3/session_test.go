@@ -76,3 +76,5 @@ func TestSessionContract(t *testing.T) {
 		})
 	}
 }
+
+func secretOf(text string) auth.Secret { return auth.Fixed(text) }
