@@ -75,7 +75,7 @@ func (c *check) identity(leaf *x509.Certificate) error {
 		}
 	}
 	if want := c.policy.Fingerprint; want != "" && !fingerprintMatches(leaf.Raw, want) {
-		c.lines = append(c.lines, c.policy.name(c.host)+" fingerprints do not match!")
+		c.lines = append(c.lines, c.policy.label(c.host)+" fingerprints do not match!")
 		return certError(leaf, "fingerprint", want, errors.New("fingerprint does not match"),
 			"if the server has got a new certificate, put the SHA-256 given here into sslfingerprint")
 	}
@@ -208,7 +208,7 @@ func (c *check) describe(leaf *x509.Certificate) {
 		note("Subject Alternative Name: %s", n)
 	}
 	sum := md5.Sum(leaf.Raw)
-	note("%s key fingerprint: %s", c.host, colons(sum[:]))
+	note("%s key fingerprint: %s", c.policy.label(c.host), colons(sum[:]))
 }
 
 // fingerprintMatches compares a fingerprint with the digest of its length.
@@ -285,28 +285,6 @@ func bracketIP(name string) string {
 		return "[" + name + "]"
 	}
 	return name
-}
-
-// suiteName is OpenSSL's name of a cipher suite.
-func suiteName(id uint16) string {
-	name := tls.CipherSuiteName(id)
-	if strings.HasPrefix(name, "TLS_AES") || strings.HasPrefix(name, "TLS_CHACHA") {
-		return name
-	}
-	name = strings.TrimPrefix(name, "TLS_")
-	name = strings.Replace(name, "RSA_WITH_AES", "AES", 1)
-	if strings.HasPrefix(name, "ECDHE_") {
-		name = strings.Replace("ECDHE_RSA_WITH_", "_WITH_", "_", 1) + strings.TrimPrefix(name, "ECDHE_RSA_WITH_")
-	}
-	return strings.ReplaceAll(name, "_", "-")
-}
-
-func secretBits(id uint16) string {
-	bits := "128"
-	if strings.Contains(tls.CipherSuiteName(id), "256") && !strings.Contains(tls.CipherSuiteName(id), "AES_128") {
-		bits = "256"
-	}
-	return bits + "/" + bits + " secret/processed bits"
 }
 
 // hostMatches tells whether a certificate is for name: RFC 9525 by its subject alternative names. A certificate that

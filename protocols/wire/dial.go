@@ -29,6 +29,8 @@ type Dialer struct {
 	// Plugin is a command that gives the connection instead of TCP, on its standard input and output: fetchmail(1),
 	// --plugin. %h and %p in it are the host and the service.
 	Plugin string
+	// Label is what the server is called in messages: the poll name. It is the host if "".
+	Label string
 	// TLS wraps the connection at once; nil is plain, StartTLS may follow.
 	TLS   *TLS
 	Trace Trace
@@ -49,9 +51,9 @@ func (a Attempt) Reason() string { return Strerror(a.Err) }
 
 // DialError says why no connection came about.
 type DialError struct {
-	Host, Service string
-	Attempts      []Attempt // addresses that were tried, in their order
-	Err           error     // name look-up, unknown service, plugin; nil if addresses were tried
+	Host, Service, Label string
+	Attempts             []Attempt // addresses that were tried, in their order
+	Err                  error     // name look-up, unknown service, plugin; nil if addresses were tried
 }
 
 func (e *DialError) Error() string {
@@ -69,14 +71,35 @@ func (e *DialError) Reason() string {
 	return e.Attempts[len(e.Attempts)-1].Reason()
 }
 
-// Lines are the reference's words on standard error, without prefix. Proto is the protocol's name: "POP3".
-// The first is "Connection errors for this poll:", as the reference heads them.
+// Lines are the reference's words on standard error; the first of them is printed behind the program's name, the others
+// are not. Proto is the protocol's name: "POP3".
 func (e *DialError) Lines(proto string) []string {
+	label := e.Label
+	if label == "" {
+		label = e.Host
+	}
+	var lookup *net.DNSError
+	switch {
+	case errors.As(e.Err, &lookup):
+		// That the second line has the text of error number 0 is the reference's.
+		return []string{fmt.Sprintf("getaddrinfo(%q,%q) error: %s", e.Host, e.Service, lookupText(lookup)),
+			fmt.Sprintf("%s connection to %s failed: Success", proto, label)}
+	case len(e.Attempts) == 0:
+		return []string{fmt.Sprintf("%s connection to %s failed: %v", proto, label, e.Err)}
+	}
 	lines := []string{"Connection errors for this poll:"}
 	for i, a := range e.Attempts {
 		lines = append(lines, fmt.Sprintf("name %d: connection to %s:%s [%s/%s] failed: %s.", i, e.Host, e.Service, a.IP, a.Port, a.Reason()))
 	}
-	return append(lines, fmt.Sprintf("%s connection to %s failed: %s", proto, e.Host, e.Reason()))
+	return append(lines, fmt.Sprintf("%s connection to %s failed: %s", proto, label, e.Reason()))
+}
+
+// lookupText is the text of gai_strerror(3).
+func lookupText(e *net.DNSError) string {
+	if e.IsNotFound {
+		return "Name or service not known"
+	}
+	return "Temporary failure in name resolution"
 }
 
 // Unwrap returns the errors of the look-up and of all attempts.
@@ -135,7 +158,7 @@ func (d *Dialer) open(ctx context.Context, host, service string) (*Conn, error) 
 	if d.Plugin != "" {
 		p, err := startPlugin(d.Plugin, host, service)
 		if err != nil {
-			return nil, &DialError{Host: host, Service: service, Err: err}
+			return nil, &DialError{Host: host, Service: service, Label: d.Label, Err: err}
 		}
 		c := newConn(ctx, p.conn, host, d.Timeout)
 		c.plugin = p
@@ -143,11 +166,11 @@ func (d *Dialer) open(ctx context.Context, host, service string) (*Conn, error) 
 	}
 	addrs, port, err := d.resolve(ctx, host, service)
 	if err != nil {
-		return nil, &DialError{Host: host, Service: service, Err: canceled(ctx, err)}
+		return nil, &DialError{Host: host, Service: service, Label: d.Label, Err: canceled(ctx, err)}
 	}
 	raw, attempts := d.race(ctx, addrs, port)
 	if raw == nil {
-		fail := &DialError{Host: host, Service: service, Attempts: attempts}
+		fail := &DialError{Host: host, Service: service, Label: d.Label, Attempts: attempts}
 		if ctx.Err() != nil {
 			fail.Err = &CanceledError{Cause: context.Cause(ctx)}
 		}

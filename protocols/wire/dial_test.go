@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -101,5 +104,213 @@ func TestSilentServerTimesOut(t *testing.T) {
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, ErrTimeout) || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("error %v", err)
 		}
+	}
+}
+
+// names is a Resolver with fixed answers.
+type names struct {
+	addrs []netip.Addr
+	err   error
+}
+
+func (n names) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return n.addrs, n.err
+}
+
+func (n names) LookupPort(_ context.Context, _, service string) (int, error) {
+	if service == "pop3" {
+		return 110, nil
+	}
+	return 0, &net.DNSError{Err: "unknown port", Name: service, IsNotFound: true}
+}
+
+var twoFamilies = names{addrs: []netip.Addr{netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1")}}
+
+// pathTo is a DialContext that hands every address to a function.
+func pathTo(h func(ctx context.Context, address string) error) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		if err := h(ctx, address); err != nil {
+			return nil, err
+		}
+		ours, theirs := net.Pipe()
+		_ = theirs.Close()
+		return ours, nil
+	}
+}
+
+func TestSecondAddressIsTriedBesideASilentFirst(t *testing.T) {
+	var notes []string
+	d := Dialer{Resolver: twoFamilies, Trace: func(_ Dir, s string) { notes = append(notes, s) }}
+	d.DialContext = pathTo(func(ctx context.Context, address string) error {
+		if strings.HasPrefix(address, "[") {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	start := time.Now()
+	c, err := d.Dial(t.Context(), "h", "pop3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	if took := time.Since(start); took < headStart || took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if want := "Trying to connect to 192.0.2.1/110...connected."; notes[0] != want {
+		t.Errorf("notes %q", notes)
+	}
+}
+
+func TestSecondAddressIsTriedAtOnceAfterARefusal(t *testing.T) {
+	d := Dialer{Resolver: twoFamilies, DialContext: pathTo(func(_ context.Context, address string) error {
+		if strings.HasPrefix(address, "[") {
+			return syscall.ECONNREFUSED
+		}
+		return nil
+	})}
+	c, err := d.Dial(t.Context(), "h", "110")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+}
+
+func TestAllAddressesRefusedAreToldInOrder(t *testing.T) {
+	d := Dialer{Label: "label", Resolver: twoFamilies, DialContext: pathTo(func(_ context.Context, address string) error {
+		if strings.HasPrefix(address, "[") {
+			time.Sleep(20 * time.Millisecond)
+			return &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
+		}
+		return syscall.ECONNREFUSED
+	})}
+	_, err := d.Dial(t.Context(), "h", "pop3")
+	var fail *DialError
+	if !errors.As(err, &fail) || !errors.Is(err, syscall.ENETUNREACH) {
+		t.Fatalf("error %v", err)
+	}
+	want := []string{"Connection errors for this poll:",
+		"name 0: connection to h:pop3 [2001:db8::1/110] failed: Network is unreachable.",
+		"name 1: connection to h:pop3 [192.0.2.1/110] failed: Connection refused.",
+		"IMAP connection to label failed: Connection refused"}
+	if got := fail.Lines("IMAP"); !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestConnectTimeoutIsATimeout(t *testing.T) {
+	d := Dialer{Timeout: 20 * time.Millisecond, Resolver: names{addrs: twoFamilies.addrs[1:]},
+		DialContext: pathTo(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })}
+	_, err := d.Dial(t.Context(), "h", "110")
+	var fail *DialError
+	if !errors.Is(err, ErrTimeout) || !errors.As(err, &fail) || fail.Reason() != "Connection timed out" {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestLookUpFailures(t *testing.T) {
+	unknown := &net.DNSError{Err: "no such host", Name: "h", IsNotFound: true}
+	for _, c := range []struct {
+		resolver names
+		service  string
+		want     string
+	}{
+		{names{err: unknown}, "pop3", `getaddrinfo("h","pop3") error: Name or service not known`},
+		{names{}, "995", `getaddrinfo("h","995") error: Name or service not known`},
+		{names{err: &net.DNSError{IsTimeout: true}}, "995", `getaddrinfo("h","995") error: Temporary failure in name resolution`},
+		{twoFamilies, "nosuch", `getaddrinfo("h","nosuch") error: Name or service not known`},
+		{twoFamilies, "0", "POP3 connection to label failed: port 0 is not between 1 and 65535"},
+		{twoFamilies, "65536", "POP3 connection to label failed: port 65536 is not between 1 and 65535"},
+		{twoFamilies, "-1", "POP3 connection to label failed: port -1 is not between 1 and 65535"},
+	} {
+		_, err := (&Dialer{Resolver: c.resolver, Label: "label"}).Dial(t.Context(), "h", c.service)
+		var fail *DialError
+		if !errors.As(err, &fail) || fail.Lines("POP3")[0] != c.want {
+			t.Errorf("%s: %v", c.service, err)
+			continue
+		}
+		if len(fail.Lines("POP3")) == 2 && fail.Lines("POP3")[1] != "POP3 connection to label failed: Success" {
+			t.Errorf("lines %q", fail.Lines("POP3"))
+		}
+	}
+}
+
+func TestIPv6LiteralsWithAndWithoutBrackets(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("no IPv6 here: %v", err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	for _, host := range []string{"::1", "[::1]"} {
+		c, err := (&Dialer{Timeout: 10 * time.Second}).Dial(t.Context(), host, port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.PeerIP() != "::1" || !c.Private() {
+			t.Errorf("%s: peer %q", host, c.PeerIP())
+		}
+		_ = c.Close()
+	}
+}
+
+func TestPluginIsTheConnection(t *testing.T) {
+	d := Dialer{Plugin: "  cat ", Timeout: 10 * time.Second}
+	c, err := d.Dial(t.Context(), "h", "pop3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "hello\n")
+	if line, err := c.Reader().ReadString('\n'); line != "hello\n" || c.PeerIP() != "" || !c.Private() {
+		t.Errorf("%q, %v, peer %q", line, err, c.PeerIP())
+	}
+}
+
+func TestPluginGetsHostAndServiceAsArguments(t *testing.T) {
+	for _, c := range []struct{ plugin, want string }{
+		{"echo %h %p", "mail;x 995\n"}, {"echo a%h %p%% $HOME ;", "a%h %p%% $HOME ;\n"}, {"printf %s-%s %h %p", "mail;x-995"},
+	} {
+		conn, err := (&Dialer{Plugin: c.plugin, Timeout: 10 * time.Second}).Dial(t.Context(), "mail;x", "995")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := io.ReadAll(conn); string(out) != c.want || err != nil {
+			t.Errorf("%s: %q, %v", c.plugin, out, err)
+		}
+		_ = conn.Close()
+	}
+}
+
+func TestPluginThatCannotRun(t *testing.T) {
+	for plugin, host := range map[string]string{"/nonexistent/program %h": "h", "echo %h": "-oProxyCommand=x", " ": "h"} {
+		_, err := (&Dialer{Plugin: plugin}).Dial(t.Context(), host, "1")
+		var fail *DialError
+		if !errors.As(err, &fail) {
+			t.Errorf("%q: %v", plugin, err)
+		}
+	}
+}
+
+func TestPluginThatDoesNotEndIsEnded(t *testing.T) {
+	grace := pluginGrace
+	pluginGrace = 50 * time.Millisecond
+	defer func() { pluginGrace = grace }()
+	script := filepath.Join(t.TempDir(), "stubborn")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 1 >/dev/null 2>&1; done\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c, err := (&Dialer{Plugin: script, Timeout: 10 * time.Second}).Dial(t.Context(), "h", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Reader().ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if c.plugin.cmd.ProcessState == nil {
+		t.Error("the plugin still runs")
 	}
 }

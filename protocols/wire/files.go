@@ -163,15 +163,15 @@ func (t *TLS) clientCertificate(ctx context.Context) (func(*tls.CertificateReque
 	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }, nil
 }
 
-// decryptKey opens an encrypted private key of the old PEM form.
+// decryptKey opens an encrypted private key, of PKCS #8 or of the old form of OpenSSL; others it returns as they are.
 func (t *TLS) decryptKey(ctx context.Context, keyText []byte) ([]byte, error) {
 	for rest := keyText; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			return keyText, nil
 		}
-		//lint:ignore SA1019 that is what such files are encrypted with
-		if !x509.IsEncryptedPEMBlock(block) {
+		open := opener(block)
+		if open == nil {
 			continue
 		}
 		if t.KeyPassword == nil {
@@ -181,11 +181,25 @@ func (t *TLS) decryptKey(ctx context.Context, keyText []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		//lint:ignore SA1019 as above
-		der, err := x509.DecryptPEMBlock(block, []byte(password))
-		if err != nil {
-			return nil, err
-		}
-		return pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: der}), nil
+		return open(password)
 	}
+}
+
+// opener returns what opens an encrypted key; nil if the block is none.
+func opener(block *pem.Block) func(password string) ([]byte, error) {
+	switch {
+	case block.Type == "ENCRYPTED PRIVATE KEY":
+		return func(password string) ([]byte, error) {
+			der, err := decryptPKCS8(block.Bytes, password)
+			return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
+		}
+	//lint:ignore SA1019 such files exist
+	case x509.IsEncryptedPEMBlock(block):
+		return func(password string) ([]byte, error) {
+			//lint:ignore SA1019 such files exist
+			der, err := x509.DecryptPEMBlock(block, []byte(password))
+			return pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: der}), err
+		}
+	}
+	return nil
 }

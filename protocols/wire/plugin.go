@@ -13,7 +13,7 @@ import (
 
 // pluginGrace is how long a plugin may take to end by itself after its connection was closed, and again after it was
 // told to.
-const pluginGrace = 2 * time.Second
+var pluginGrace = 2 * time.Second
 
 // plugin is a running command that gives a connection on its standard input and output.
 type plugin struct {

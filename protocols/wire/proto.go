@@ -28,10 +28,10 @@ var protos = map[string]versions{
 }
 
 // parseProto reads a value of sslproto, in any case. known is false for a word that fetchmail(1) does not have; such
-// a word stands for auto, with a warning. What no program should speak any more is an error.
+// a word, ssl2 among them, stands for auto, with a warning. What no program should speak any more is an error.
 func parseProto(value string) (v versions, known bool, err error) {
 	word := strings.ToLower(value)
-	if word == "ssl2" || word == "ssl3" {
+	if word == "ssl3" {
 		return versions{}, true, fmt.Errorf("sslproto %s: this protocol is broken and not supported; use \"auto\" or, "+
 			"for a server that is too old for it, \"tls1+\"", value)
 	}
@@ -56,4 +56,44 @@ func (v versions) suites() []uint16 {
 		}
 	}
 	return slices.Compact(list)
+}
+
+// versionName is OpenSSL's name of a TLS version.
+func versionName(v uint16) string {
+	switch v {
+	case tls.VersionTLS10:
+		return "TLSv1"
+	case tls.VersionTLS11:
+		return "TLSv1.1"
+	case tls.VersionTLS12:
+		return "TLSv1.2"
+	}
+	return "TLSv1.3"
+}
+
+// suiteName is OpenSSL's name of a cipher suite: ECDHE-RSA-AES128-GCM-SHA256 where the RFCs have
+// TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256. Those of TLS 1.3 have one name.
+func suiteName(id uint16) string {
+	name, old := strings.CutPrefix(tls.CipherSuiteName(id), "TLS_")
+	exchange, rest, found := strings.Cut(name, "_WITH_")
+	if !old || !found {
+		return tls.CipherSuiteName(id)
+	}
+	rest = strings.NewReplacer("AES_128_CBC", "AES128", "AES_256_CBC", "AES256", "AES_128", "AES128", "AES_256", "AES256",
+		"CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305", "3DES_EDE_CBC", "DES-CBC3", "RC4_128", "RC4").Replace(rest)
+	if exchange != "RSA" {
+		rest = exchange + "-" + rest
+	}
+	return strings.ReplaceAll(rest, "_", "-")
+}
+
+// keyBits is the length of the key of a cipher suite.
+func keyBits(id uint16) int {
+	switch name := tls.CipherSuiteName(id); {
+	case strings.Contains(name, "AES_256"), strings.Contains(name, "CHACHA20"):
+		return 256
+	case strings.Contains(name, "3DES"):
+		return 168
+	}
+	return 128
 }

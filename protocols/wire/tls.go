@@ -13,6 +13,8 @@ import (
 type TLS struct {
 	// ServerName is told to the server (SNI) and must be in the certificate; the dialed host if "".
 	ServerName string
+	// Label is what the server is called in messages about fingerprints: the poll name. It is the host if "".
+	Label string
 	// CheckCert makes a doubtful certificate an error (sslcertck); otherwise it is a warning.
 	CheckCert bool
 	// CertFile is a PEM file of trusted certificates (sslcertfile), CertPath a folder of such files (sslcertpath).
@@ -86,6 +88,13 @@ func (t *TLS) name(host string) string {
 	return Unbracket(host)
 }
 
+func (t *TLS) label(host string) string {
+	if t.Label != "" {
+		return t.Label
+	}
+	return host
+}
+
 // failed makes a TLSError; the last line is the reference's summary.
 func (t *TLS) failed(host string, err error, lines ...string) error {
 	return &TLSError{Lines: append(lines, t.name(host)+": SSL connection failed."), Err: err}
@@ -105,8 +114,9 @@ func (t *TLS) handshake(ctx context.Context, raw net.Conn, host string) (*tls.Co
 		return nil, t.failed(host, err, check.lines...)
 	}
 	state := conn.ConnectionState()
-	t.Trace.note(fmt.Sprintf("fetchmail: SSL/TLS: using protocol %s, cipher %s, %s",
-		versionName(state.Version), suiteName(state.CipherSuite), secretBits(state.CipherSuite)))
+	bits := keyBits(state.CipherSuite)
+	t.Trace.note(fmt.Sprintf("fetchmail: SSL/TLS: using protocol %s, cipher %s, %d/%d secret/processed bits",
+		versionName(state.Version), suiteName(state.CipherSuite), bits, bits))
 	if len(check.lines) > 0 {
 		t.warn("Warning: the connection is insecure, continuing anyways. (Better use --sslcertck!)")
 	}
@@ -171,15 +181,3 @@ func (e *CertError) Error() string {
 func (e *CertError) Unwrap() error { return e.Err }
 
 var errNoCertificate = errors.New("server has sent no certificate")
-
-func versionName(v uint16) string {
-	switch v {
-	case tls.VersionTLS10:
-		return "TLSv1"
-	case tls.VersionTLS11:
-		return "TLSv1.1"
-	case tls.VersionTLS12:
-		return "TLSv1.2"
-	}
-	return "TLSv1.3"
-}

@@ -35,6 +35,9 @@ func (t Trace) note(text string) {
 // bufferSize is the size of the one buffer in which bytes of the server wait, in bytes.
 const bufferSize = 64 << 10
 
+// farewell is the time for the last words of TLS when a connection is closed.
+const farewell = time.Second
+
 // Conn is a connection to a mail server. It implements net.Conn, so that protocol libraries can work on it, but
 // keeps the deadlines to itself: SetDeadline and its two sisters do nothing, because the libraries' own deadlines
 // are total times where an inactivity limit is meant.
@@ -121,7 +124,7 @@ func (c *Conn) StartTLS(ctx context.Context, policy *TLS) error {
 		c.fail(err)
 		return err
 	}
-	if c.state != nil {
+	if c.TLSState() != nil {
 		return errors.New("connection is already under TLS")
 	}
 	secured, err := policy.handshake(ctx, c.guard, c.host)
@@ -182,6 +185,10 @@ func (c *Conn) TLSState() *tls.ConnectionState {
 
 // Close closes the connection at once: what blocks in Read or Write returns. It may be called more than once.
 func (c *Conn) Close() error {
+	if c.TLSState() != nil && c.guard.ctx.Err() == nil {
+		c.guard.timeout.Store(int64(farewell))
+		_ = c.in.conn.Close() // says close_notify if nobody is writing
+	}
 	err := c.guard.Close()
 	if c.plugin != nil {
 		c.plugin.end()
