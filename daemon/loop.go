@@ -77,6 +77,7 @@ func (l *Loop) Run(ctx context.Context, p Plan) Result {
 	ctx, cancel := context.WithCancel(ctx)
 	l.output = NewOutput(l.Out, l.Err)
 	l.stop, l.woken, l.rounds = make(chan struct{}), make(chan os.Signal, 1), map[string]int{}
+	p.distinguish()
 	l.resident = residents{loop: l, running: map[string]*resident{}, statuses: map[string]int{}}
 	quit := make(chan os.Signal, 1)
 	watching := make(chan struct{})
@@ -166,6 +167,7 @@ func (l *Loop) reload(old Plan) Plan {
 		l.tell(ReloadFailed{err})
 		return old
 	}
+	p.distinguish()
 	l.resident.halt()
 	l.tell(Reloaded{})
 	return p

@@ -244,6 +244,15 @@ func TestARunWithoutIntervalWaitsForResidentTasks(t *testing.T) {
 	}
 }
 
+func TestTasksOfOneNameAreTwo(t *testing.T) {
+	story(t, func(d *diary) Plan {
+		return Plan{Tasks: []Task{d.task("a", 2, 1), d.task("a", 2, 1)}, Interval: 10 * time.Second}
+	}, &Loop{}, func(_ *diary, _, quit chan os.Signal) {
+		time.Sleep(15 * time.Second)
+		quit <- syscall.SIGTERM
+	}, "0:a 1:a 2:sleep(10s) 12:no-a 12:no-a 12:sleep(10s) 15:stopping(15,false) 15:end")
+}
+
 func TestCombine(t *testing.T) {
 	for _, tt := range []struct {
 		before   int

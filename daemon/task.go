@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -17,7 +18,8 @@ type Turn struct {
 
 // Task is one thing to be done each round.
 type Task struct {
-	// Name identifies the task from one plan to the next, and in reports of panics.
+	// Name identifies the task from one plan to the next, and in reports of panics. Equal names are told apart by their
+	// order.
 	Name string
 	// Run does it and returns an exit status of fetchmail(1), EXIT CODES. It must return soon after ctx has ended.
 	Run func(ctx context.Context, t Turn) int
@@ -42,6 +44,18 @@ type Plan struct {
 	Tasks    []Task
 	Interval time.Duration // between rounds; 0: one round
 	Jobs     int           // tasks at once; 1 is the classic order; below 1 counts as 1
+}
+
+// distinguish makes names of tasks unique: the second "x" becomes "x (2)".
+func (p *Plan) distinguish() {
+	seen := make(map[string]int, len(p.Tasks))
+	p.Tasks = slices.Clone(p.Tasks)
+	for i := range p.Tasks {
+		t := &p.Tasks[i]
+		if seen[t.Name]++; seen[t.Name] > 1 {
+			t.Name = fmt.Sprintf("%s (%d)", t.Name, seen[t.Name])
+		}
+	}
 }
 
 // Internal is the status of a task that panicked; fetchmail(1), EXIT CODES.

@@ -30,6 +30,13 @@ func (l *Ledger) Account(user, host, folder string) *Account {
 // Known tells whether the UID stands in the file: the message is old.
 func (a *Account) Known(uid string) bool { return a.has(a.known, uid) }
 
+// Len is the number of messages that stand in the file.
+func (a *Account) Len() int {
+	a.l.mu.Lock()
+	defer a.l.mu.Unlock()
+	return len(a.known.has)
+}
+
 // Bounced tells whether Bounce was called for the UID.
 func (a *Account) Bounced(uid string) bool { return a.has(a.bounced, uid) }
 

@@ -209,7 +209,7 @@ func TestKilledAtAnyInstantItForgetsNothing(t *testing.T) {
 	var told []string
 	for run := range 12 {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "LEDGER_TEST_CHILD="+path, fmt.Sprint("LEDGER_TEST_RUN=", run))
+		cmd.Env = append(os.Environ(), "LEDGER_TEST_CHILD="+path, "GORACE=atexit_sleep_ms=0", fmt.Sprint("LEDGER_TEST_RUN=", run))
 		out, err := cmd.StdoutPipe()
 		must(t, err)
 		must(t, cmd.Start())

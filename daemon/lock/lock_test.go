@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 func holder(t *testing.T, path string) (*exec.Cmd, fs.File) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "LOCK_TEST_CHILD="+path)
+	cmd.Env = append(os.Environ(), "LOCK_TEST_CHILD="+path, "GORACE=atexit_sleep_ms=0")
 	in, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -272,7 +272,7 @@ func TestLinksPipesFoldersAndFilesOfOthersAreRefused(t *testing.T) {
 }
 
 func TestOnlyOneOfManyTakesIt(t *testing.T) {
-	for range 5 {
+	for range 3 {
 		path := pidfile(t, "12345678\n300\n")
 		var cmds [6]*exec.Cmd
 		var outs [6]bytes.Buffer
@@ -280,7 +280,7 @@ func TestOnlyOneOfManyTakesIt(t *testing.T) {
 		r, w, _ := os.Pipe()
 		for i := range cmds {
 			c := exec.Command(os.Args[0])
-			c.Env = append(os.Environ(), "LOCK_TEST_CHILD="+path)
+			c.Env = append(os.Environ(), "LOCK_TEST_CHILD="+path, "GORACE=atexit_sleep_ms=0")
 			c.Stdin, c.Stdout = r, &outs[i]
 			cmds[i] = c
 			if err := c.Start(); err != nil {
