@@ -4,7 +4,6 @@ package plan
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -30,29 +29,32 @@ type Facts struct {
 	User     string // who runs the program
 	Home     string // "~" in paths
 	Version  string
-	Netrc    string // path of the .netrc file
-	Check    bool   // only count messages
+	Check    bool // only count messages
+	Daemon   bool // empty mailboxes are not worth a line
+	Logged   bool // standard output is a log: every line gets the program's name
 	Silent   bool
 	Verbose  int
 	Warn     func(line string) // lines for standard error, before polls begin
+	Typed    map[string]string // passwords that were typed in, by user@label
 }
 
 // Task is one user's mailbox, ready to be polled.
 type Task struct {
 	Label    string
 	Interval int    // poll every Nth cycle; 0 or 1 is each
-	Key      string // tasks with the same key must not run side by side
-	Serial   bool   // runs only while no other task does
-	Idle     bool   // waits for new mail after the poll
+	Key      string // user and host: tasks with the same key must not run side by side
+	Host     string
+	Serial   bool // runs only while no other task does
+	Idle     bool // waits for new mail after the poll
 	account  *account
 }
 
-// Run polls the mailbox once and writes what there is to say.
-func (t *Task) Run(ctx context.Context, out, err io.Writer) poll.Result {
+// Run polls the mailbox once and writes what there is to say; poll.Job.Run says what stop does.
+func (t *Task) Run(ctx context.Context, stop <-chan struct{}, out, err io.Writer) poll.Result {
 	var res poll.Result
 	jobs := t.account.jobs(out, err)
 	for i, j := range jobs {
-		res = j.Run(ctx)
+		res = j.Run(ctx, stop)
 		if i < len(jobs)-1 && res.Fetched == 0 && (res.Status == poll.Socket || res.Status == poll.Protocol) {
 			continue // protocol auto: it may speak the next one
 		}
@@ -65,16 +67,47 @@ func (t *Task) Run(ctx context.Context, out, err io.Writer) poll.Result {
 type Plan struct {
 	Tasks  []*Task
 	ledger *ledger.Ledger
+	idfile string
 }
 
+// Error says that an option cannot work.
+type Error struct {
+	Label string // of the poll
+	Why   string
+}
+
+func (e *Error) Error() string { return e.Label + ": " + e.Why }
+
 // New makes a task of every active account, in the order of the file, and opens the record of fetched messages. Its
-// error names options that cannot work, or is a *ledger.PermissionError.
+// error is an *Error, or says what is wrong with the record.
 func New(c *rcfile.Config, f Facts) (*Plan, error) {
-	p := &Plan{}
-	var err error
-	if p.ledger, err = ledger.Open(c.IDFile); err != nil {
+	led, err := ledger.Open(c.IDFile)
+	if err != nil {
 		return nil, err
 	}
+	p := &Plan{ledger: led, idfile: c.IDFile}
+	if err := p.fill(c, f); err != nil {
+		led.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Renew makes the plan for a changed configuration. The record goes on; p is of no use any more, unless there is an
+// error.
+func (p *Plan) Renew(c *rcfile.Config, f Facts) (*Plan, error) {
+	if c.IDFile != p.idfile {
+		n, err := New(c, f)
+		if err == nil {
+			err = p.Close()
+		}
+		return n, err
+	}
+	n := &Plan{ledger: p.ledger, idfile: p.idfile}
+	return n, n.fill(c, f)
+}
+
+func (p *Plan) fill(c *rcfile.Config, f Facts) error {
 	for _, s := range c.Servers {
 		if !s.Active {
 			continue
@@ -82,14 +115,13 @@ func New(c *rcfile.Config, f Facts) (*Plan, error) {
 		for _, u := range s.Users {
 			a := &account{config: c, server: s, user: u, ledger: p.ledger, Facts: f}
 			if err := a.check(); err != nil {
-				p.ledger.Close()
-				return nil, err
+				return err
 			}
 			a.secret = a.findSecret()
 			p.Tasks = append(p.Tasks, a.task())
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // Save brings the record of fetched messages in order, after a round of polls.
@@ -105,13 +137,15 @@ type account struct {
 	user   *rcfile.User
 	ledger *ledger.Ledger
 	secret auth.Secret
+	typed  auth.Secret // the last resort: somebody who knows it
+	asked  bool        // somebody may have been asked
 	Facts
 }
 
 func (a *account) task() *Task {
 	s, u := a.server, a.user
 	return &Task{
-		Label: s.Name, Interval: s.Interval, Key: u.Remote + "@" + s.Host(), Idle: u.Idle,
+		Label: s.Name, Interval: s.Interval, Key: u.Remote + "@" + s.Host(), Host: s.Host(), Idle: u.Idle,
 		Serial:  u.PreConnect != "" || u.PostConnect != "" || s.Plugin != "" || s.Interface != "" || s.Monitor != "",
 		account: a,
 	}
@@ -120,7 +154,7 @@ func (a *account) task() *Task {
 // jobs are the polls to try, one after the other: one, or for protocol auto one for each protocol.
 func (a *account) jobs(out, err io.Writer) []*poll.Job {
 	rep := &report.Reporter{Out: out, Err: err, Host: a.HostName, Version: a.Version, Silent: a.Silent, Verbose: a.Verbose,
-		Dots: a.config.ShowDots, Now: time.Now}
+		Dots: a.config.ShowDots, Daemon: a.Daemon, Prefix: a.Logged, Now: time.Now}
 	if a.server.Protocol != rcfile.Auto {
 		return []*poll.Job{a.job(a.server.Protocol, rep)}
 	}
@@ -141,7 +175,7 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 		Observer: rep,
 		Rules: poll.Rules{
 			FetchAll: u.FetchAll, Keep: u.Keep, Flush: u.Flush, LimitFlush: u.LimitFlush, MaxSize: u.Limit,
-			FetchLimit: u.FetchLimit, Expunge: u.Expunge, Check: a.Check, Multidrop: u.Multidrop(),
+			FetchLimit: u.FetchLimit, Expunge: u.Expunge, Check: a.Check, Idle: u.Idle, Multidrop: u.Multidrop(),
 			SpamBounce: c.SpamBounce, SoftBounce: c.SoftBounce,
 		},
 		Ledger: func(folder string) poll.Ledger {
@@ -242,7 +276,7 @@ func (a *account) check() error {
 	switch a.server.Protocol {
 	case rcfile.Auto, rcfile.POP3, rcfile.APOP, rcfile.RPOP, rcfile.SDPS, rcfile.IMAP:
 	default:
-		return fmt.Errorf("%s: protocol %s is not supported by this version", a.server.Name, a.server.Protocol)
+		return &Error{a.server.Name, "protocol " + string(a.server.Protocol) + " is not supported by this version"}
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func (a *account) sink(host string, rep *report.Reporter) deliver.Sink {
 	case u.Maildir != "":
 		return maildir.New(a.path(u.Maildir))
 	case u.Mbox != "":
-		return mbox.New(a.path(u.Mbox))
+		return mbox.New(mbox.Options{Path: a.path(u.Mbox)})
 	case u.MDA != "":
 		return mda.New(mda.Options{Command: u.MDA})
 	}

@@ -25,6 +25,7 @@ type Rules struct {
 	FetchLimit int   // messages a session; 0 is none
 	Expunge    int   // POP3: messages a session, then a new one; 0 is all in one
 	Check      bool  // only count
+	Idle       bool  // wait for new mail afterwards
 	BounceMail bool
 	SpamBounce bool
 	SoftBounce bool

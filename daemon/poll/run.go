@@ -21,26 +21,20 @@ const leaveTime = 10 * time.Second
 // ErrStopped ends a poll that was asked to stop.
 var ErrStopped = errors.New("stopped")
 
-// Run polls the mailbox once. All that goes wrong has been told to the observer when it returns. When ctx ends, a
-// message in hand is finished first; the session is then left in good order. Otherwise it is cut at once.
-func (j *Job) Run(ctx context.Context) Result {
+// Run polls the mailbox once. All that goes wrong has been told to the observer when it returns. When stop is closed, a
+// message in hand is finished first, and the session left in good order; without one it is cut at once. The end of ctx
+// cuts it anyway. stop may be nil.
+func (j *Job) Run(ctx context.Context, stop <-chan struct{}) Result {
 	j.Observer.Observe(Started{j.Account, j.Protocol})
 	own := *j // Resolve changes the name of the host for this poll only
-	r := &run{Job: &own}
-	hard, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	r := &run{Job: &own, stop: stop}
+	hard, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
-	r.stop = ctx
-	defer context.AfterFunc(ctx, func() {
-		r.hand.Lock()
-		defer r.hand.Unlock()
-		if r.leaving {
-			time.AfterFunc(leaveTime, func() { cut(ErrStopped) })
-		} else {
-			cut(ErrStopped)
-		}
-	})()
+	ended := make(chan struct{})
+	defer close(ended)
+	go r.watch(cut, ended)
 	err := r.hooks(hard)
-	if ctx.Err() != nil && err != nil {
+	if err != nil && (ctx.Err() != nil || r.stopping()) {
 		err = nil
 	}
 	res := Result{Fetched: r.fetched, Status: StatusOf(err), Err: err}
@@ -62,7 +56,7 @@ type run struct {
 	lastSink string
 	router   Router
 
-	stop    context.Context // its end asks us to stop
+	stop    <-chan struct{} // closed: asked to stop
 	hand    sync.Mutex      // held while a message is in hand
 	leaving bool            // asked to stop, the session is being left in good order
 
@@ -76,6 +70,35 @@ type run struct {
 	buf         []byte
 	lastNum     int               // number of the message fetched last
 	lastHead    [sha256.Size]byte // of the header before this one
+}
+
+// watch cuts the session when the poll is asked to stop and no message is in hand.
+func (r *run) watch(cut context.CancelCauseFunc, ended <-chan struct{}) {
+	select {
+	case <-ended:
+		return
+	case <-r.stop:
+	}
+	r.hand.Lock()
+	leaving := r.leaving
+	r.hand.Unlock()
+	if leaving {
+		select {
+		case <-ended:
+		case <-time.After(leaveTime):
+		}
+	}
+	cut(ErrStopped)
+}
+
+// stopping tells whether the poll was asked to stop.
+func (r *run) stopping() bool {
+	select {
+	case <-r.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *run) protocol() string {
@@ -154,7 +177,8 @@ func (r *run) visit(ctx context.Context) error {
 	return nil
 }
 
-// folder goes through the selected folder until nothing new has come in.
+// folder goes through the selected folder until nothing new has come in. With idle it waits for more, until the poll
+// is asked to stop.
 func (r *run) folder(ctx context.Context, folder string) error {
 	for {
 		b := &box{run: r, folder: folder, led: r.Ledger(folder), gone: map[string]bool{}, accepted: map[string]bool{}}
@@ -162,11 +186,19 @@ func (r *run) folder(ctx context.Context, folder string) error {
 		if ferr := b.finish(err); err == nil {
 			err = ferr
 		}
-		if err != nil {
+		if err != nil || r.Rules.Check || r.full {
 			return err
 		}
-		if a, ok := r.session.(protocols.Announcer); !ok || !a.Announced() || r.Rules.Check || r.full {
+		if a, ok := r.session.(protocols.Announcer); ok && a.Announced() {
+			continue
+		}
+		w, ok := r.session.(protocols.Waiter)
+		if !r.Rules.Idle || !ok || !w.CanWait() || r.stopping() {
 			return nil
+		}
+		r.closeSink()
+		if err := w.Wait(ctx); err != nil {
+			return err
 		}
 	}
 }

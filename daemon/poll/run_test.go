@@ -195,7 +195,7 @@ func (w *world) expect(t *testing.T, want string) {
 
 func TestRecordComesBeforeDeletionAndSyncBeforeCommit(t *testing.T) {
 	w := &world{mail: letters(2)}
-	if res := w.job(Rules{}).Run(t.Context()); res.Status != Success || res.Fetched != 2 {
+	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != Success || res.Fetched != 2 {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "fetch 1; verdict 1; record u1; delete 1; fetch 2; verdict 2; record u2; delete 2; sync; commit; forget u1; forget u2; sink closed")
@@ -206,7 +206,7 @@ func TestRecordComesBeforeDeletionAndSyncBeforeCommit(t *testing.T) {
 
 func TestABrokenSourceAbortsTheDelivery(t *testing.T) {
 	w := &world{mail: letters(3), breakAt: 2}
-	res := w.job(Rules{}).Run(t.Context())
+	res := w.job(Rules{}).Run(t.Context(), nil)
 	if res.Status != Socket || res.Fetched != 2 {
 		t.Fatalf("%+v", res)
 	}
@@ -218,7 +218,7 @@ func TestABrokenSourceAbortsTheDelivery(t *testing.T) {
 
 func TestALostAnswerToCommitKeepsTheRecord(t *testing.T) {
 	w := &world{mail: letters(1), commitErr: &protocols.Fault{Kind: protocols.Socket, Phase: protocols.Finishing}}
-	if res := w.job(Rules{}).Run(t.Context()); res.Status != Socket {
+	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != Socket {
 		t.Fatalf("%+v", res)
 	}
 	if want := []string{"u1"}; !slices.Equal(w.known, want) {
@@ -228,7 +228,7 @@ func TestALostAnswerToCommitKeepsTheRecord(t *testing.T) {
 
 func TestWhatIsPendingStaysSoWhereTheServerKnowsWhatIsRead(t *testing.T) {
 	w := &world{mail: letters(2), breakAt: 2, traits: protocols.Traits{Protocol: "IMAP", ServerSeen: true}}
-	w.job(Rules{}).Run(t.Context())
+	w.job(Rules{}).Run(t.Context(), nil)
 	if w.finished {
 		t.Error("the record of message 1 was settled although its deletion is not confirmed")
 	}
@@ -236,7 +236,7 @@ func TestWhatIsPendingStaysSoWhereTheServerKnowsWhatIsRead(t *testing.T) {
 
 func TestNothingIsDeletedWithoutARecord(t *testing.T) {
 	w := &world{mail: letters(1), acceptErr: errors.New("disk full")}
-	if res := w.job(Rules{}).Run(t.Context()); res.Status != IOErr {
+	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != IOErr {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "fetch 1; verdict 1; record u1; sink closed")
@@ -244,7 +244,7 @@ func TestNothingIsDeletedWithoutARecord(t *testing.T) {
 
 func TestDeferredAndRefusedMessagesStayAndTheOthersGoOn(t *testing.T) {
 	w := &world{mail: letters(3), verdict: map[int]deliver.Class{1: deliver.Deferred, 2: deliver.Refused}}
-	if res := w.job(Rules{SoftBounce: true}).Run(t.Context()); res.Status != Success {
+	if res := w.job(Rules{SoftBounce: true}).Run(t.Context(), nil); res.Status != Success {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "fetch 1; verdict 1; fetch 2; verdict 2; fetch 3; verdict 3; record u3; delete 3; sync; commit; forget u3; sink closed")
@@ -252,7 +252,7 @@ func TestDeferredAndRefusedMessagesStayAndTheOthersGoOn(t *testing.T) {
 
 func TestAMessageThatTheServerCannotGiveDoesNotHoldUpTheOthers(t *testing.T) {
 	w := &world{mail: letters(2), refuseTop: 1}
-	if res := w.job(Rules{}).Run(t.Context()); res.Status != Success || res.Fetched != 1 {
+	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != Success || res.Fetched != 1 {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "fetch 1; fetch 2; verdict 1; record u2; delete 2; sync; commit; forget u2; sink closed")
@@ -260,7 +260,7 @@ func TestAMessageThatTheServerCannotGiveDoesNotHoldUpTheOthers(t *testing.T) {
 
 func TestALostListenerKeepsTheMessageAndANextOneIsTried(t *testing.T) {
 	w := &world{mail: letters(2), begin: map[int]error{1: &deliver.Fault{Kind: deliver.Lost}}}
-	if res := w.job(Rules{}).Run(t.Context()); res.Status != Success {
+	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != Success {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "fetch 1; fetch 2; verdict 2; record u2; delete 2; sync; commit; forget u2; sink closed")
@@ -268,7 +268,7 @@ func TestALostListenerKeepsTheMessageAndANextOneIsTried(t *testing.T) {
 
 func TestNoListenerEndsThePollAndCommitsWhatWasDelivered(t *testing.T) {
 	w := &world{mail: letters(3), begin: map[int]error{2: &deliver.Fault{Kind: deliver.Unreachable}}}
-	if res := w.job(Rules{}).Run(t.Context()); res.Status != SMTP {
+	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != SMTP {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "fetch 1; verdict 1; record u1; delete 1; fetch 2; sync; commit; forget u1; sink closed")
@@ -276,7 +276,7 @@ func TestNoListenerEndsThePollAndCommitsWhatWasDelivered(t *testing.T) {
 
 func TestWhatACrashLeftBehindIsDeletedWithoutBeingFetched(t *testing.T) {
 	w := &world{mail: letters(3), pending: map[string]bool{"u1": true, "u3": true}}
-	if res := w.job(Rules{}).Run(t.Context()); res.Status != Success || res.Fetched != 1 {
+	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != Success || res.Fetched != 1 {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "fetch 2; delete 1; verdict 1; record u2; delete 2; delete 3; sync; commit; forget u1; forget u2; forget u3; sink closed")
@@ -284,14 +284,14 @@ func TestWhatACrashLeftBehindIsDeletedWithoutBeingFetched(t *testing.T) {
 
 func TestStepsComeInMailboxOrder(t *testing.T) {
 	w := &world{mail: letters(4), seen: map[int]bool{1: true, 3: true, 4: true}}
-	w.job(Rules{Flush: true}).Run(t.Context())
+	w.job(Rules{Flush: true}).Run(t.Context(), nil)
 	w.expect(t, "fetch 2; delete 1; verdict 1; record u2; delete 2; delete 3; delete 4; sync; commit; "+
 		"forget u1; forget u2; forget u3; forget u4; sink closed")
 }
 
 func TestKeepMarksAndRemembers(t *testing.T) {
 	w := &world{mail: letters(2), seen: map[int]bool{1: true}, known: []string{"u1"}}
-	w.job(Rules{Keep: true}).Run(t.Context())
+	w.job(Rules{Keep: true}).Run(t.Context(), nil)
 	w.expect(t, "fetch 2; verdict 1; record u2; seen 2; sync; commit; sink closed")
 	if want := []string{"u1", "u2"}; !slices.Equal(w.known, want) {
 		t.Errorf("old from now on: %v, want %v", w.known, want)
@@ -315,7 +315,7 @@ func TestFetchLimit(t *testing.T) {
 		for _, n := range tt.seen {
 			w.seen[n] = true
 		}
-		res := w.job(Rules{FetchLimit: tt.limit, Keep: true}).Run(t.Context())
+		res := w.job(Rules{FetchLimit: tt.limit, Keep: true}).Run(t.Context(), nil)
 		left := 0
 		for _, e := range w.events {
 			if l, ok := e.(Limited); ok {
@@ -330,7 +330,7 @@ func TestFetchLimit(t *testing.T) {
 
 func TestNewsOfAnEmptyOrOldMailboxIsNoMail(t *testing.T) {
 	for _, w := range []*world{{}, {mail: letters(1), seen: map[int]bool{1: true}}} {
-		if res := w.job(Rules{}).Run(t.Context()); res.Status != NoMail {
+		if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != NoMail {
 			t.Errorf("%+v", res)
 		}
 	}
@@ -338,7 +338,7 @@ func TestNewsOfAnEmptyOrOldMailboxIsNoMail(t *testing.T) {
 
 func TestCheckOnlyCounts(t *testing.T) {
 	w := &world{mail: letters(1), traits: protocols.Traits{Protocol: "IMAP", ServerSeen: true}}
-	if res := w.job(Rules{Check: true}).Run(t.Context()); res.Status != Success {
+	if res := w.job(Rules{Check: true}).Run(t.Context(), nil); res.Status != Success {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "")
@@ -346,10 +346,10 @@ func TestCheckOnlyCounts(t *testing.T) {
 
 func TestAStopFinishesTheMessageInHandAndLeavesInOrder(t *testing.T) {
 	w := &world{mail: letters(3)}
-	ctx, stop := context.WithCancel(t.Context())
+	stop := make(chan struct{})
 	j := w.job(Rules{})
 	j.Sink = func(string) deliver.Sink { return stopper{receiver{w}, stop} }
-	if res := j.Run(ctx); res.Status != Success || res.Fetched != 1 || res.Err != nil {
+	if res := j.Run(t.Context(), stop); res.Status != Success || res.Fetched != 1 || res.Err != nil {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "fetch 1; verdict 1; record u1; delete 1; sync; commit; forget u1; sink closed")
@@ -358,10 +358,10 @@ func TestAStopFinishesTheMessageInHandAndLeavesInOrder(t *testing.T) {
 // stopper asks the poll to stop when the first delivery begins.
 type stopper struct {
 	receiver
-	stop func()
+	stop chan struct{}
 }
 
 func (s stopper) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery, error) {
-	s.stop()
+	close(s.stop)
 	return s.receiver.Begin(ctx, e)
 }

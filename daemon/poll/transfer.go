@@ -118,7 +118,7 @@ func (b *box) inHand(ctx context.Context, m *protocols.Message, err error) error
 	if err := b.fetchOne(ctx, m, err); err != nil {
 		return err
 	}
-	if b.stop.Err() != nil {
+	if b.stopping() {
 		b.leaving = true
 		return ErrStopped
 	}

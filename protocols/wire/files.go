@@ -12,6 +12,19 @@ import (
 	"sync"
 )
 
+// SystemCertificates are the file and the folder of trusted certificates that -V names: what the environment says, or
+// the places of OpenSSL on Debian.
+func SystemCertificates() (file, folder string) {
+	file, folder = os.Getenv("SSL_CERT_FILE"), os.Getenv("SSL_CERT_DIR")
+	if file == "" {
+		file = "/usr/lib/ssl/cert.pem"
+	}
+	if folder == "" {
+		folder = "/usr/lib/ssl/certs"
+	}
+	return file, folder
+}
+
 // trustPlace says where trusted certificates are: a PEM file, a folder of PEM files, or both. Without either it is the
 // system's set, which honours SSL_CERT_FILE and SSL_CERT_DIR.
 type trustPlace struct {
