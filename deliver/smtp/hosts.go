@@ -104,9 +104,12 @@ func (s *Sink) dial(ctx context.Context, h host) (net.Conn, []string, error) {
 	err = fmt.Errorf("%s has no address", h.name)
 	for i, a := range addrs {
 		var c net.Conn
-		if c, err = s.dialOne(ctx, "tcp", net.JoinHostPort(a, fmt.Sprint(port))); err == nil {
+		c, err = s.dialOne(ctx, "tcp", net.JoinHostPort(a, fmt.Sprint(port)))
+		if err == nil {
+			s.tell("Trying to connect to %s/%d...connected.", a, port)
 			return c, nil, nil
 		}
+		s.tell("Trying to connect to %s/%d...connection failed.", a, port)
 		lines = append(lines, fmt.Sprintf("name %d: connection to %s:%s [%s/%d] failed: %s.", i, h.name, h.port, a, port, reason(err)))
 		if ctx.Err() != nil {
 			break
@@ -123,4 +126,11 @@ func (s *Sink) dialOne(ctx context.Context, network, addr string) (net.Conn, err
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, addr)
+}
+
+// tell traces what is neither ours nor the listener's.
+func (s *Sink) tell(format string, args ...any) {
+	if s.opts.Trace != nil {
+		s.opts.Trace('*', fmt.Sprintf(format, args...))
+	}
 }
