@@ -1,6 +1,9 @@
 package ledger
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Account is the part of one account: a user at a host, or one folder of it. Methods that return an error have changed
 // what is known in memory all the same, unless said otherwise.
@@ -142,6 +145,7 @@ func (a *Account) Finish(known []string, onServer func(uid string) bool) error {
 	if l.closed {
 		return ErrClosed
 	}
+	before := a.known.uids
 	records := a.known.set(known, nil)
 	if onServer != nil {
 		records = a.bounced.keep(onServer, records)
@@ -150,7 +154,8 @@ func (a *Account) Finish(known []string, onServer func(uid string) bool) error {
 		delete(l.open, a.key)
 		records = append(records, record{verb: vSettled, account: a.name})
 	}
-	l.dirty = true
+	// The first time the file is written in any case: junk goes.
+	l.dirty = l.dirty || !l.settled || len(records) > 0 || !slices.Equal(before, a.known.uids)
 	if len(records) == 0 {
 		return nil
 	}

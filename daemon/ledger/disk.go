@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -20,6 +21,8 @@ type disk interface {
 	stamp(path string) stamp
 	// replace puts data in the place of path, durably, or leaves everything as it was.
 	replace(path string, data []byte) error
+	// sweep removes what killed processes have left of replace.
+	sweep(path string)
 	// remove deletes path; an absent file is no error.
 	remove(path string) error
 	// rename puts a synced file in the place of another.
@@ -113,6 +116,28 @@ func (osDisk) replace(path string, data []byte) error {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// litterAge is after what time a temporary file of replace belongs to nobody any more.
+const litterAge = 10 * time.Minute
+
+// sweep removes the temporary files that processes killed within replace have left: ".NAME" and a number.
+func (osDisk) sweep(path string) {
+	prefix := "." + filepath.Base(path)
+	all, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return
+	}
+	for _, e := range all {
+		number, ok := strings.CutPrefix(e.Name(), prefix)
+		if !ok || number == "" || strings.Trim(number, "0123456789") != "" {
+			continue
+		}
+		fi, err := e.Info()
+		if err == nil && fi.Mode() == 0o600 && int(statOf(fi).Uid) == os.Geteuid() && time.Since(fi.ModTime()) > litterAge {
+			os.Remove(filepath.Join(filepath.Dir(path), e.Name()))
+		}
+	}
 }
 
 func (osDisk) remove(path string) error {

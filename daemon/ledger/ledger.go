@@ -26,6 +26,7 @@ type Ledger struct {
 	written stamp  // the file as we last saw it
 	image   string // its content
 	dirty   bool
+	settled bool // the file was brought into order once
 	journal *journal
 	stale   []string // taken over from others, to be removed when everything is in ours or in the file
 	closed  bool

@@ -473,6 +473,27 @@ func TestFilesOfOthersAreRefused(t *testing.T) {
 	}
 }
 
+func TestTemporaryFilesOfKilledProcessesAreRemoved(t *testing.T) {
+	path := idfile(t, "")
+	dir := filepath.Dir(path)
+	old := time.Now().Add(-time.Hour)
+	for name, age := range map[string]time.Time{"..fetchids123": old, "..fetchids124": time.Now(), "..fetchids": old, "..fetchids12x": old, "..fetchmailrc1": old} {
+		put(t, filepath.Join(dir, name), "x")
+		must(t, os.Chtimes(filepath.Join(dir, name), age, age))
+	}
+	l := opened(t, path)
+	must(t, l.Account("alice", "h", "").Finish([]string{"u"}, nil))
+	must(t, l.Close())
+	var left []string
+	all, _ := os.ReadDir(dir)
+	for _, e := range all {
+		left = append(left, e.Name())
+	}
+	if want := []string{"..fetchids", "..fetchids124", "..fetchids12x", "..fetchmailrc1", ".fetchids"}; !slices.Equal(left, want) {
+		t.Errorf("left: %q", left)
+	}
+}
+
 func TestPollsSideBySide(t *testing.T) {
 	path := idfile(t, "")
 	l := opened(t, path)

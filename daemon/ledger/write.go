@@ -58,7 +58,10 @@ func (l *Ledger) compact() error {
 		if err := l.writeFile(); err != nil {
 			return err
 		}
-		l.dirty = false
+		if !l.settled {
+			l.disk.sweep(l.path)
+		}
+		l.dirty, l.settled = false, true
 	}
 	if l.journal == nil {
 		return nil
