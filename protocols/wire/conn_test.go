@@ -226,13 +226,54 @@ func TestDeadlinesOfLibrariesAreIgnored(t *testing.T) {
 	}
 }
 
-func TestSetTimeoutHoldsFromTheNextCall(t *testing.T) {
-	c := client(t, Dialer{}, hold)
-	c.SetTimeout(20 * time.Millisecond)
+func TestSetTimeoutHoldsForTheReadThatWaits(t *testing.T) {
+	c := client(t, Dialer{Timeout: 100 * time.Millisecond}, func(c net.Conn) {
+		time.Sleep(400 * time.Millisecond)
+		_, _ = io.WriteString(c, "x")
+		hold(c)
+	})
+	time.AfterFunc(20*time.Millisecond, func() { c.SetTimeout(0) })
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Fatalf("taken off: %v", err)
+	}
+	time.AfterFunc(20*time.Millisecond, func() { c.SetTimeout(30 * time.Millisecond) })
 	_, err := c.Read(make([]byte, 1))
 	var limit *TimeoutError
-	if !errors.As(err, &limit) || limit.Limit != 20*time.Millisecond {
-		t.Errorf("error %v", err)
+	if !errors.As(err, &limit) || limit.Limit != 30*time.Millisecond {
+		t.Errorf("put on: %v", err)
+	}
+}
+
+// A library's reader may have waited for long before a command is sent: the answer has the whole time all the same.
+func TestSendingRestartsTheReadThatWaits(t *testing.T) {
+	const limit = 200 * time.Millisecond
+	c := client(t, Dialer{Timeout: limit}, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if line == "answer\n" {
+				_, _ = io.WriteString(c, "x")
+			}
+		}
+	})
+	c.SetTimeout(0)
+	go func() {
+		time.Sleep(5 * limit / 2)
+		c.SetTimeout(limit)
+		for _, line := range []string{"-\n", "-\n", "answer\n"} {
+			time.Sleep(limit / 2)
+			_, _ = io.WriteString(c, line)
+		}
+		time.Sleep(limit / 2)
+		_, _ = io.WriteString(c, "answer\n")
+	}()
+	for range 2 {
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -32,6 +32,7 @@ type guard struct {
 	closeErr  error
 
 	mu    sync.Mutex
+	since time.Time     // when the wait of the Read began that is going on
 	spent time.Duration // waited without progress since the budget was last full
 }
 
@@ -55,49 +56,66 @@ func (g *guard) Close() error {
 
 // Read reads under the inactivity limit and the budget.
 func (g *guard) Read(p []byte) (int, error) {
-	limit := time.Duration(g.timeout.Load())
-	if limit <= 0 {
-		_ = g.Conn.SetReadDeadline(time.Time{})
-		n, err := g.Conn.Read(p)
-		return n, g.cause(err)
-	}
-	start := time.Now()
-	wait := min(limit, budgetTimeouts*limit-g.debt())
-	_ = g.Conn.SetReadDeadline(start.Add(wait))
+	g.mu.Lock()
+	g.arm()
+	g.mu.Unlock()
 	n, err := g.Conn.Read(p)
-	g.account(time.Since(start), n, limit)
+	g.account(n)
 	return n, g.cause(err)
 }
 
-// debt is what has been spent of the budget.
-func (g *guard) debt() time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.spent
+// arm sets the deadline of a Read that begins to wait, or to wait anew, now. The lock is held.
+func (g *guard) arm() {
+	g.since = time.Now()
+	var deadline time.Time
+	if limit := g.limit(); limit > 0 {
+		deadline = g.since.Add(min(limit, budgetTimeouts*limit-g.spent))
+	}
+	_ = g.Conn.SetReadDeadline(deadline)
 }
 
-func (g *guard) account(waited time.Duration, received int, limit time.Duration) {
+// setTimeout changes the limit, also for a Read that is waiting: it starts anew.
+func (g *guard) setTimeout(d time.Duration) {
+	g.timeout.Store(int64(d))
+	g.refill()
+}
+
+// refill begins a new wait with a full budget.
+func (g *guard) refill() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.spent = 0
+	g.arm()
+}
+
+func (g *guard) limit() time.Duration { return time.Duration(g.timeout.Load()) }
+
+// account pays for the time of a Read and earns for what has come.
+func (g *guard) account(received int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	limit := g.limit()
+	if limit <= 0 {
+		g.spent = 0
+		return
+	}
 	earned := budgetTimeouts * limit
 	if received < budgetTimeouts*dripBytes {
 		earned = limit / dripBytes * time.Duration(received)
 	}
-	g.spent = max(0, g.spent+waited-earned)
+	g.spent = max(0, g.spent+time.Since(g.since)-earned)
 }
 
 // Write writes under the inactivity limit, which holds for each piece that the peer takes: large blocks are cut so
 // that a slow but living peer is not taken for a dead one.
 func (g *guard) Write(p []byte) (int, error) {
 	const piece = 64 << 10
-	g.mu.Lock()
-	g.spent = 0
-	g.mu.Unlock()
+	g.refill()
 	total := 0
 	for {
 		part := p[total:min(len(p), total+piece)]
 		var deadline time.Time
-		if limit := time.Duration(g.timeout.Load()); limit > 0 {
+		if limit := g.limit(); limit > 0 {
 			deadline = time.Now().Add(limit)
 		}
 		_ = g.Conn.SetWriteDeadline(deadline)
@@ -128,7 +146,7 @@ func (g *guard) cause(err error) error {
 	}
 	var known *TimeoutError
 	if errors.Is(err, os.ErrDeadlineExceeded) && !errors.As(err, &known) {
-		return &TimeoutError{Limit: time.Duration(g.timeout.Load())}
+		return &TimeoutError{Limit: g.limit()}
 	}
 	return err
 }

@@ -151,9 +151,9 @@ func (c *Conn) fail(err error) {
 	_ = c.guard.Close()
 }
 
-// SetTimeout sets the inactivity limit for all later reads and writes; 0 is none. It takes effect at the next call
-// of Read or Write.
-func (c *Conn) SetTimeout(d time.Duration) { c.guard.timeout.Store(int64(d)) }
+// SetTimeout sets the inactivity limit; 0 is none. A Read that is waiting starts to wait anew under it. A library whose
+// reader waits all the time (go-imap) gets 0 while nothing is expected of the server.
+func (c *Conn) SetTimeout(d time.Duration) { c.guard.setTimeout(d) }
 
 // Host is the name that was dialed.
 func (c *Conn) Host() string { return c.host }
