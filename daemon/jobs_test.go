@@ -225,6 +225,22 @@ func TestResidentLinesDoNotBreakOpenLines(t *testing.T) {
 	}
 }
 
+func TestWhatATaskPrintsAfterItsEndIsNotLostAndHarmsNobody(t *testing.T) {
+	var tp tape
+	o := tp.output()
+	first, second := o.slot(), o.slot()
+	late, live := stream{first, false}, stream{second, false}
+	first.finish()
+	io.WriteString(live, "reading ")
+	io.WriteString(late, "late\n")
+	io.WriteString(live, "flushed\n")
+	second.finish()
+	io.WriteString(late, "later\n")
+	if got, want := tp.String(), "reading flushed\nlate\nlater\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // BenchmarkJobs is what 1,000 tasks of four hosts cost that do nothing but print a line.
 func BenchmarkJobs(b *testing.B) {
 	var tasks []Task

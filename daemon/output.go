@@ -107,8 +107,12 @@ func (s *slot) print(c chunk) {
 	o := s.o
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for s.size > heldLimit && o.slots[0] != s {
+	for !s.done && s.size > heldLimit && o.slots[0] != s {
 		o.turned.Wait()
+	}
+	if s.done { // something that the task has left running
+		o.insert(chunk{c.err, bytes.Clone(c.text)})
+		return
 	}
 	if o.slots[0] == s {
 		o.emit(c)
@@ -146,7 +150,9 @@ func (w *lines) Write(b []byte) (int, error) {
 	defer w.mu.Unlock()
 	w.part = append(w.part, b...)
 	if n := bytes.LastIndexByte(w.part, '\n') + 1; n > 0 {
+		w.o.mu.Lock()
 		w.o.insert(chunk{w.err, bytes.Clone(w.part[:n])})
+		w.o.mu.Unlock()
 		w.part = append(w.part[:0], w.part[n:]...)
 	}
 	return len(b), nil
@@ -162,9 +168,8 @@ func (w *lines) flush() {
 	}
 }
 
+// insert prints text that has no place in the order as soon as no line is open. o.mu is held.
 func (o *Output) insert(c chunk) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	o.waiting = append(o.waiting, c)
 	if !o.midline {
 		o.interject()

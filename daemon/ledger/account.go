@@ -17,7 +17,7 @@ type Account struct {
 
 // Account registers an account and returns its part; the order of registration is the order in the file. folder is ""
 // for accounts that have none (POP3): those are the lines that the reference knows. host is the name that the reference
-// writes: the canonical name of the server. It may be called again for the same account.
+// writes: the one of the option via, otherwise that of the poll entry. It may be called again for the same account.
 func (l *Ledger) Account(user, host, folder string) *Account {
 	name := accountName(user, host, folder)
 	l.mu.Lock()
