@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"fetchmail/deliver"
@@ -19,6 +20,13 @@ import (
 const (
 	maxReplyLine  = 4 << 10
 	maxReplyLines = 128
+)
+
+// A connection that was not used for the time idle is looked at before it is used again; farewell is how long we wait
+// for an explanation of a listener that has hung up.
+var (
+	idle     = 10 * time.Second
+	farewell = time.Second
 )
 
 var (
@@ -34,6 +42,7 @@ type conn struct {
 	r     *bufio.Reader
 	trace func(dir byte, line string)
 	limit time.Duration // for the next answer or block
+	used  time.Time     // when we last wrote
 
 	feed    []byte          // for the library to read
 	replies []deliver.Reply // of the listener since the last take
@@ -84,9 +93,49 @@ func (c *conn) send(p []byte) error {
 	}
 	c.Conn.SetWriteDeadline(time.Now().Add(c.limit))
 	if _, err := c.Conn.Write(p); err != nil {
-		return c.fail(err)
+		return c.fail(errors.Join(err, c.lastWords()))
 	}
+	c.used = time.Now()
 	return nil
+}
+
+// lastWords is what a listener that has hung up may have said before; nil if it was nothing.
+func (c *conn) lastWords() error {
+	limit := c.limit
+	defer c.wait(limit)
+	r, err := c.wait(farewell).reply()
+	c.err = nil
+	if err != nil {
+		return nil
+	}
+	return &answerError{"the text", r}
+}
+
+// stale tells whether the connection is of no use any more: the listener has said something unasked ("421 timeout"), so
+// that answers would be taken for those to other commands, or has hung up while we were idle for long.
+func (c *conn) stale() bool {
+	if c.r.Buffered() > 0 {
+		return true
+	}
+	if time.Since(c.used) < idle {
+		return false
+	}
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	silent := false
+	err = raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		silent = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK
+		return true
+	})
+	return err != nil || !silent
 }
 
 // line reads one line of an answer without its end.

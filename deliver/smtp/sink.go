@@ -72,6 +72,9 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 		}
 		return nil, &deliver.Fault{Kind: deliver.Refusal, Stage: deliver.AtMail, Outcome: o}
 	}
+	if s.session != nil && s.session.conn.stale() {
+		s.drop()
+	}
 	if s.session == nil {
 		ss, fault := s.open(ctx)
 		if fault != nil {

@@ -661,3 +661,70 @@ func FuzzReply(f *testing.F) {
 		}
 	})
 }
+
+func TestCutInTheText(t *testing.T) {
+	long := strings.Repeat("line\r\n", 1<<20)
+	srv := start(t, mailtest.SMTPOptions{DropInData: 100000})
+	s := sinkTo(t, srv, Options{})
+	if _, err := send(s, envelope, long); kind(err) != deliver.Lost {
+		t.Error(err)
+	}
+	if o, err := send(s, envelope, text); err != nil || !o.Delivered() {
+		t.Error(show(o), err)
+	}
+}
+
+func TestLastWordsOfAListenerAreTold(t *testing.T) {
+	client, server := net.Pipe()
+	go func() {
+		defer server.Close()
+		io.WriteString(server, "220 x\r\n")
+		buf := make([]byte, 100)
+		for _, r := range []string{"250 x", "250 x", "250 x", "354 x"} {
+			server.Read(buf)
+			io.WriteString(server, r+"\r\n")
+		}
+		server.Read(buf)
+		io.WriteString(server, "552 too much\r\n")
+	}()
+	s := New(Options{Connect: func(context.Context, string, string) (net.Conn, error) { return talkative{client}, nil }})
+	_, err := send(s, envelope, strings.Repeat("x", 1<<20))
+	if kind(err) != deliver.Lost || !strings.Contains(err.Error(), "552 too much") {
+		t.Error(err)
+	}
+}
+
+// talkative fails to write after the first block, as a socket does whose peer has closed it after an answer.
+type talkative struct{ net.Conn }
+
+func (c talkative) Write(p []byte) (int, error) {
+	if len(p) > 1000 {
+		c.Conn.Write(p[:100])
+		return 100, io.ErrClosedPipe
+	}
+	return c.Conn.Write(p)
+}
+
+func TestConnectionThatWasClosedWhileIdle(t *testing.T) {
+	defer func(d time.Duration) { idle = d }(idle)
+	idle = 0
+	for _, last := range []string{"250 ok\n421 timeout", "then-drop 250 ok"} {
+		srv := start(t, mailtest.SMTPOptions{Replies: replies{"dot": {last}}})
+		s := sinkTo(t, srv, Options{})
+		if o, err := send(s, envelope, text); err != nil || !o.Delivered() {
+			t.Fatal(show(o), err)
+		}
+		for end := time.Now().Add(10 * time.Second); !s.session.conn.stale() && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		if o, err := send(s, envelope, text); err != nil || !o.Delivered() {
+			t.Error(show(o), err)
+		}
+		if n := len(srv.Sessions()); n != 2 {
+			t.Errorf("%d connections", n)
+		}
+		if o, err := send(s, envelope, text); err != nil || !o.Delivered() || len(srv.Sessions()) != 2 {
+			t.Error("a good connection was not used again")
+		}
+	}
+}
