@@ -20,7 +20,8 @@ type Config struct {
 
 	Servers []*Server // in the order of the file, then those named only on the command line
 
-	set optionSet // which global options were given
+	set       optionSet // which global options were given
+	belowZero int       // a negative poll interval, which means zero but is reported as it was written
 }
 
 // Server is one poll or skip entry.
@@ -32,7 +33,7 @@ type Server struct {
 	Protocol      Protocol
 	Service       string   // port number or service name, "" = the protocol's
 	Timeout       int      // seconds without an answer, 0 = wait for ever
-	Interval      int      // poll every Nth cycle, 0 or 1 = each
+	Interval      int      // poll every Nth cycle; up to 1 = each
 	Envelope      string   // header that holds the envelope recipient, "" = not given
 	NoEnvelope    bool     // no envelope: do not look for one
 	EnvSkip       int      // number of envelope headers to skip
@@ -153,7 +154,11 @@ type User struct {
 func (u *User) Multidrop() bool { return len(u.LocalNames) > 1 || u.Wildcard }
 
 // Mapping is one name of an is or to list: mail for Remote at the server goes to Local. A plain name has both equal.
-type Mapping struct{ Remote, Local string }
+type Mapping struct {
+	Remote, Local string
+
+	written bool // as a mapping, with "="
+}
 
 // Protocol is the retrieval protocol in the capitals of --configdump; the zero value means auto.
 type Protocol string

@@ -79,7 +79,7 @@ func (d *dumper) userOption(o *Option, s *Server, u *User) {
 		switch {
 		case u.HasPassword:
 			d.string(u.Password)
-		case needsNoPassword(s):
+		case needsNoPassword(s) && !s.Skip:
 			d.string(u.Remote) // as the reference has it: a placeholder
 		default:
 			d.text("None")
@@ -105,7 +105,7 @@ func (d *dumper) localNames(u *User) {
 		if i > 0 {
 			d.text(", ")
 		}
-		if m.Remote == m.Local {
+		if !m.written {
 			d.string(m.Remote)
 			continue
 		}
@@ -135,7 +135,7 @@ func (d *dumper) option(o *Option, indent string, t target) {
 		}
 		d.text(boolean(*field))
 	case *int:
-		d.number(o.Dump, int64(*field))
+		d.number(o.Dump, int64(max(*field, 0)))
 	case *int64:
 		d.number(o.Dump, *field)
 	case *[]int:

@@ -146,7 +146,7 @@ func (l *lateOption) Parse(lex *lexer.PeekingLexer) error {
 	if o == nil {
 		return participle.NextMatch
 	}
-	last := *lex.Peek()
+	last := lex.Range(lex.RawCursor()-1, lex.RawCursor())[0]
 	watch := watcher{lex: lex, last: &last}
 	if err := watch.option(o, negated); err != nil {
 		return err
@@ -319,6 +319,14 @@ func parseNumber(lex *lexer.PeekingLexer, o *Option, t target) error {
 		return err
 	}
 	o.setNumber(t, n)
+	switch {
+	case o.Name == "daemon":
+		t.config.belowZero = int(min(n, 0))
+	case o.Name == "interval":
+		t.server.Interval = int(n) // a negative one means 0, but is reported as it was written
+	case o.Name == "timeout" && n == -1: // the default, also where defaults has another
+		t.server.Timeout = defaultTimeout
+	}
 	return nil
 }
 
@@ -342,17 +350,22 @@ func number(lex *lexer.PeekingLexer, o *Option) (int64, error) {
 
 // setNumber stores a number. A negative one means zero, which fetchmail has always accepted.
 func (o *Option) setNumber(t target, n int64) {
-	if o.sticky && n == 0 {
-		return
-	}
-	n = max(n, 0)
 	switch field := o.at(t).(type) {
 	case *int:
-		*field = int(n)
+		*field = int(max(n, 0))
 	case *int64:
-		*field = n
+		*field = max(n, 0)
 	}
-	t.set().add(o.index)
+	o.mark(t, n == 0)
+}
+
+// mark notes that an option was given. The zero value of some counts as not given.
+func (o *Option) mark(t target, zero bool) {
+	if o.sticky && zero {
+		t.set().remove(o.index)
+	} else {
+		t.set().add(o.index)
+	}
 }
 
 func parseNumbers(lex *lexer.PeekingLexer, o *Option, t target) error {
@@ -395,10 +408,8 @@ func parseChoice(lex *lexer.PeekingLexer, o *Option, t target) error {
 }
 
 func (o *Option) setChoice(t target, word string) {
-	if o.apply(t, word); o.sticky && (word == "any" || word == "reject") {
-		return
-	}
-	t.set().add(o.index)
+	o.apply(t, word)
+	o.mark(t, word == "any" || word == "reject")
 }
 
 // setProtocol also sets the service of kpop, fetchmail(1), "Miscellaneous Run Control Options".
@@ -534,7 +545,7 @@ func parseNames(lex *lexer.PeekingLexer) (n nameList, err error) {
 			if !isString(lex.Peek()) {
 				return n, unexpected(lex.Peek())
 			}
-			m.Local = lex.Next().Value
+			m.Local, m.written = lex.Next().Value, true
 			n.mapping = true
 		}
 		n.list = append(n.list, m)
@@ -550,7 +561,7 @@ func (u *User) setRemote(name string) {
 // addNames adds local names; a plain "*" anywhere means that names which are not listed pass through.
 func (u *User) addNames(names nameList) {
 	for _, m := range names.list {
-		if m.Remote == "*" && m.Local == "*" {
+		if m.Remote == "*" && !m.written {
 			u.Wildcard = true
 			u.set.add(option("*").index)
 			continue

@@ -49,7 +49,10 @@ func (o *Option) copy(dst, src target, add bool) {
 	case *[]Mapping:
 		copyList(o.at(dst).(*[]Mapping), *from, add)
 	}
-	if o.Name == "envelope" {
+	switch o.Name {
+	case "daemon":
+		dst.config.belowZero = src.config.belowZero
+	case "envelope":
 		dst.server.NoEnvelope = src.server.NoEnvelope
 	}
 }

@@ -62,15 +62,13 @@ func (r *reporter) verbose(format string, args ...any) {
 }
 
 func (r *reporter) globals(c *Config) {
-	if c.PollInterval > 0 {
-		r.line("Poll interval is %d seconds", c.PollInterval)
+	if interval := c.PollInterval + c.belowZero; interval != 0 {
+		r.line("Poll interval is %d seconds", interval)
 	}
 	if c.LogFile != "" {
 		r.line("Logfile is %s", c.LogFile)
 	}
-	if c.IDFile != "" {
-		r.line("Idfile is %s", c.IDFile)
-	}
+	r.line("Idfile is %s", c.IDFile)
 	if c.Syslog {
 		r.line("Progress messages will be logged via syslog")
 	}
@@ -114,7 +112,10 @@ func (r *reporter) says(scope Scope, t target, fresh bool, indent string, names 
 func (r *reporter) says1(o *Option, t target, indent string) {
 	switch field := o.at(t).(type) {
 	case *string:
-		if o.Say != "" {
+		switch {
+		case strings.Contains(o.Say, `"`): // what is shown in quotes is shown with escapes
+			r.line(indent+o.Say, escaped(*field))
+		case o.Say != "":
 			r.line(indent+o.Say, *field)
 		}
 	case *int:
@@ -164,11 +165,13 @@ func (r *reporter) account(c *Config, s *Server, u *User) {
 
 // server writes name, password, protocol and authentication.
 func (r *reporter) server(s *Server, u *User) {
-	if s.Via != "" {
+	if s.set.has(option("via").index) && s.Protocol != ETRN && s.Protocol != ODMR {
 		r.line("  Mail will be retrieved via %s", s.Via)
 	}
-	if s.Interval > 0 {
-		r.line("  Poll of this server will occur every %d intervals.", s.Interval)
+	if s.Interval == 1 {
+		r.line("  Poll of this server will occur every 1 interval.")
+	} else if s.Interval != 0 {
+		r.says1(option("interval"), target{server: s}, "  ")
 	}
 	r.line("  True name of server is %s.", s.Host())
 	if s.Skip {
@@ -176,18 +179,31 @@ func (r *reporter) server(s *Server, u *User) {
 	} else {
 		r.verbose("  This host will be queried when no host is specified.")
 	}
-	if !u.HasPassword && !needsNoPassword(s) && s.Auth != AuthExternal {
-		if s.Protocol == APOP {
-			r.line("  APOP secret will be prompted for.")
-		} else {
-			r.line("  Password will be prompted for.")
-		}
-	}
+	r.password(s, u)
 	r.protocol(s)
 	r.auth(s)
 	if s.set.has(option("principal").index) {
 		r.line("  Mail service principal is: %s", s.Principal)
 	}
+}
+
+// password says whether there is one. With -v it shows it, as --configdump does: who can read the run control file may
+// see what is in it.
+func (r *reporter) password(s *Server, u *User) {
+	if needsNoPassword(s) {
+		return
+	}
+	what := "Password"
+	switch {
+	case !u.HasPassword:
+		r.line("  Password will be prompted for.")
+		return
+	case s.Protocol == APOP:
+		what = "APOP secret"
+	case s.Protocol == RPOP:
+		what = "RPOP id"
+	}
+	r.verbose("  %s = \"%s\".", what, escaped(u.Password))
 }
 
 func (r *reporter) protocol(s *Server) {
@@ -243,6 +259,7 @@ func (r *reporter) ssl(u *User) {
 
 func (r *reporter) timeout(s *Server) {
 	if s.Timeout <= 0 {
+		r.line(".") // as the reference has it
 		return
 	}
 	line := fmt.Sprintf("  Server nonresponse timeout is %d seconds", s.Timeout)
@@ -311,18 +328,17 @@ func (r *reporter) delivery(s *Server, u *User) {
 	push := s.Protocol == ETRN || s.Protocol == ODMR
 	switch {
 	case u.Maildir != "" || u.Mbox != "":
-	case u.BSMTP != "":
-		r.line("  Messages will be appended to %s as BSMTP", u.BSMTP)
+	case u.set.has(option("bsmtp").index):
+		r.line("  Messages will be appended to %s as BSMTP", escaped(u.BSMTP))
 	case u.set.has(userIndex().mda) && !push:
-		r.line("  Messages will be delivered with \"%s\".", u.MDA)
+		r.line("  Messages will be delivered with \"%s\".", escaped(u.MDA))
 	default:
 		r.forwarding(u)
 	}
-	r.says(PerUser, target{user: u}, false, "  ", "smtpname")
 	if push {
 		return
 	}
-	if len(u.Antispam) > 0 && u.Antispam[0] != -1 {
+	if len(u.Antispam) > 0 {
 		r.line("  Recognized listener spam block responses are: %s", joinNumbers(u.Antispam))
 	} else {
 		r.verbose("  Spam-blocking disabled")
@@ -339,7 +355,7 @@ func (r *reporter) forwarding(u *User) {
 		line += " (default)"
 	}
 	r.line("%s", line)
-	r.says(PerUser, target{user: u}, false, "  ", "smtpaddress")
+	r.says(PerUser, target{user: u}, false, "  ", "smtpaddress", "smtpname")
 }
 
 func (r *reporter) connection(u *User) {
@@ -366,7 +382,7 @@ func (r *reporter) names(s *Server, u *User) {
 	}
 	r.line("  %s-drop mode: %d local name%s recognized.", kind, len(u.LocalNames), plural)
 	for _, m := range u.LocalNames {
-		if m.Remote == m.Local {
+		if !m.written {
 			r.verbose("\t%s", m.Remote)
 		} else {
 			r.verbose("\t%s -> %s", m.Remote, m.Local)

@@ -182,10 +182,13 @@ func (r *resolver) server(e *Server) *Server {
 	return &s
 }
 
+// defaultTimeout is in seconds, fetchmail(1), KEYWORD/OPTION SUMMARY.
+const defaultTimeout = 300
+
 func (r *resolver) serverDefaults(s *Server) {
 	given := func(name string) bool { return s.set.has(option(name).index) }
 	if !given("timeout") {
-		s.Timeout = 300 // fetchmail(1), "timeout"
+		s.Timeout = defaultTimeout
 	}
 	if !given("dns") {
 		s.DNS = true
@@ -229,13 +232,13 @@ func (r *resolver) userDefaults(s *Server, u *User) {
 		u.set.add(d.remote)
 	}
 	u.HasPassword = u.set.has(d.password)
-	if !u.HasPassword && r.env.Netrc != nil && !needsNoPassword(s) {
+	if !u.HasPassword && r.env.Netrc != nil && !needsNoPassword(s) && !s.Skip {
 		if u.Password, u.HasPassword = r.env.Netrc(s.Name, u.Remote); !u.HasPassword && s.Via != "" {
 			u.Password, u.HasPassword = r.env.Netrc(s.Via, u.Remote)
 		}
 	}
 	if len(u.LocalNames) == 0 {
-		u.LocalNames = []Mapping{{r.env.User, r.env.User}}
+		u.LocalNames = []Mapping{{Remote: r.env.User, Local: r.env.User}}
 	}
 	if !u.set.has(d.rewrite) {
 		u.Rewrite = true
@@ -366,7 +369,7 @@ func (r *resolver) checkService(s *Server) error {
 		return refuse(append(unknownService(s.Service),
 			"fetchmail: "+s.Name+" configuration invalid, specify positive port number for service or port")...)
 	}
-	if n, err := strconv.Atoi(s.Service); err == nil && n >= 1024 && s.Protocol == RPOP {
+	if n, err := strconv.Atoi(s.Service); (err == nil && n >= 1024 || s.Service == "kpop") && s.Protocol == RPOP {
 		return refuse("fetchmail: " + s.Name + " configuration invalid, RPOP requires a privileged port")
 	}
 	return nil
@@ -408,13 +411,20 @@ func (r *resolver) knownService(name string) bool {
 	if n, err := strconv.Atoi(name); err == nil {
 		return n > 0 && n < 65536
 	}
+	if name == "kpop" {
+		return true // fetchmail knows its own protocol
+	}
 	return r.env.LookupService != nil && r.env.LookupService(name)
 }
 
 func unknownService(name string) []string {
 	var lines []string
 	if _, err := strconv.Atoi(name); err != nil && name != "" {
-		lines = append(lines, "fetchmail: getaddrinfo(NULL, \""+name+"\") error: Servname not supported for ai_socktype")
+		why := "Servname not supported for ai_socktype"
+		if name == "*" {
+			why = "Name or service not known"
+		}
+		lines = append(lines, "fetchmail: getaddrinfo(NULL, \""+name+"\") error: "+why)
 	}
 	return append(lines, "fetchmail: Cannot resolve service "+name+" to port number.",
 		"fetchmail: Please specify the service as decimal port number.")
