@@ -28,7 +28,6 @@ type Ledger struct {
 	dirty   bool
 	settled bool // the file was brought into order once
 	journal *journal
-	stale   []string // taken over from others, to be removed when everything is in ours or in the file
 	closed  bool
 }
 
