@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/user"
@@ -106,6 +107,9 @@ func (p *program) report() error {
 	rc := p.rc
 	if _, err := os.Stat(rc); err != nil && rc != "-" {
 		rc = ""
+	}
+	if len(p.config.Servers) == 0 {
+		fmt.Fprintf(p.err, "No mailservers set up -- perhaps %s is missing?\n", p.rc)
 	}
 	file, dir := plan.SystemCertificates()
 	return p.config.Report(p.out, rcfile.ReportEnv{

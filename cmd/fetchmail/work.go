@@ -222,6 +222,9 @@ func (p *program) poll(ctx context.Context, pl *plan.Plan) error {
 		Out: p.out, Err: p.err, Wake: signals.Wake, Quit: signals.Quit, Changed: keeper.changed, Load: keeper.load,
 		Tell: keeper.hear, After: keeper.save,
 	}
+	if len(pl.Tasks) == 0 && !p.isDaemon() {
+		return failure(exitNoMail) // only skip entries
+	}
 	res := loop.Run(ctx, keeper.tasks())
 	if res.Signal != nil {
 		p.tell("terminated with signal %d", res.Signal)

@@ -17,6 +17,7 @@ func hook(when, command string) func(context.Context) error {
 	}
 	return func(ctx context.Context) error {
 		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+		cmd.Args[0] = "sh" // as system(3) has it, for what the shell says
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		err := cmd.Run()
 		var exit *exec.ExitError

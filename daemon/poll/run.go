@@ -135,10 +135,11 @@ func (r *run) hooks(ctx context.Context) error {
 			return err
 		}
 	}
-	defer r.closeSink()
 	for r.again = true; r.again; {
 		r.again = false
-		if err := r.visit(ctx); err != nil {
+		err := r.visit(ctx)
+		r.closeSink(err)
+		if err != nil {
 			return err
 		}
 	}
@@ -148,12 +149,16 @@ func (r *run) hooks(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) closeSink() {
-	if r.sink != nil {
-		r.lastSink = r.sink.Name()
-		r.sink.Close()
-		r.sink = nil
+// closeSink ends the sink. After a fault of the server the reference just drops the connection, and so do we.
+func (r *run) closeSink(cause error) {
+	if r.sink == nil {
+		return
 	}
+	if d, ok := r.sink.(interface{ Drop() }); ok && cause != nil && cause != ErrStopped {
+		d.Drop()
+	}
+	r.sink.Close()
+	r.sink = nil
 }
 
 // visit is one session: it logs in, goes through the folders and leaves.
@@ -196,7 +201,7 @@ func (r *run) folder(ctx context.Context, folder string) error {
 		if !r.Rules.Idle || !ok || !w.CanWait() || r.stopping() {
 			return nil
 		}
-		r.closeSink()
+		r.closeSink(nil)
 		if err := w.Wait(ctx); err != nil {
 			return err
 		}

@@ -53,10 +53,9 @@ func (b *box) allowance(steps []step) ([]step, int) {
 	room := limit - b.inSession
 	for i, s := range steps {
 		if s.Choice == Fetch {
-			if room == 0 {
-				return steps[:i], limit
+			if room--; room <= 0 {
+				return steps[:i+1], limit
 			}
-			room--
 		}
 	}
 	return steps, limit

@@ -223,11 +223,11 @@ func (r *Reporter) progress(p []byte) {
 		before := r.octets / 1024
 		r.octets += int64(n)
 		p = p[n:]
-		if line {
-			r.part("*")
-		}
 		for range r.octets/1024 - before {
 			r.part(".")
+		}
+		if line {
+			r.part("*")
 		}
 	}
 }
@@ -249,7 +249,7 @@ func (r *Reporter) skipped(e poll.Skipped) {
 }
 
 func (r *Reporter) unavailable(e poll.Unavailable) {
-	r.Complain("couldn't fetch headers, message %s@%s:%d (%d octets)", Clean(e.User), e.Host, e.Num, e.Size)
+	r.say("couldn't fetch headers, message %s@%s:%d (%d octets)", Clean(e.User), e.Host, e.Num, e.Size)
 	if r.Verbose > 0 {
 		r.Complain("%s", Clean(e.Err.Error()))
 	}

@@ -62,7 +62,11 @@ func (r *Reporter) bounced(e poll.Bounced) {
 	case e.Err == nil:
 		r.Complain("mail from MAILER-DAEMON@%s bounced to %s", r.Host, Clean(e.To))
 	case errors.As(e.Err, &f) && len(f.Detail) > 0:
-		r.connection(f.Detail)
+		for _, l := range f.Detail {
+			if !strings.HasPrefix(l, "SMTP connect to") { // the reference says so of the sink alone
+				r.connection([]string{l})
+			}
+		}
 	default:
 		r.Complain("cannot send a report to %s: %s", Clean(e.To), Clean(e.Err.Error()))
 	}

@@ -21,6 +21,10 @@ import (
 	"fetchmail/deliver"
 )
 
+// pipeSize is what the system takes for a process that has not read it yet (pipe(7)). A message that fits in is as good
+// as read: whether an agent that does not want it ends before or after we write must not make the difference.
+const pipeSize = 64 << 10
+
 // lingering is how long we wait for output of processes that an agent has left behind.
 const lingering = 2 * time.Second
 
@@ -73,17 +77,19 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 		return nil, &deliver.Fault{Kind: deliver.Local, Err: err}
 	}
 	d := &delivery{to: e.To}
-	for _, a := range append([]string{e.From}, e.To...) {
-		if strings.ContainsRune(a, 0) {
-			err := errors.New("NUL in an address")
-			return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: d.outcome(deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
-		}
+	if strings.ContainsRune(e.From, 0) { // no argument can hold it, and nobody could be told
+		e.From = ""
+	}
+	if strings.ContainsRune(strings.Join(e.To, ""), 0) {
+		err := errors.New("NUL in an address")
+		return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: d.outcome(deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
 	}
 	line := expand(s.opts.Command, e.From, e.To)
 	if s.opts.Trace != nil {
 		s.opts.Trace(line)
 	}
-	d.cmd = exec.Command("/bin/sh", "-c", line)
+	d.cmd = &exec.Cmd{Path: "/bin/sh", Args: []string{"sh", "-c", line}}
+	d.cmd.Args[0] = "sh" // as popen(3) has it, for what the shell says
 	d.cmd.Stdout, d.cmd.Stderr = s.opts.Stdout, s.opts.Stderr
 	d.cmd.WaitDelay = lingering
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.opts.Credential}
@@ -112,6 +118,7 @@ type delivery struct {
 	in    io.WriteCloser
 	stops []func() bool
 	pipe  error       // writing to its standard input has failed
+	size  int64       // octets of the message
 	late  atomic.Bool // the time limit has passed
 	ended atomic.Bool // the process is gone, its number may be another's
 	over  bool
@@ -153,6 +160,7 @@ func (d *delivery) Write(p []byte) (int, error) {
 	if d.over {
 		return 0, os.ErrClosed
 	}
+	d.size += int64(len(p))
 	if d.pipe == nil {
 		_, d.pipe = d.in.Write(p)
 	}
@@ -190,12 +198,12 @@ func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
 	err := d.wait()
 	r, ok := d.verdict(err)
 	switch {
-	case d.pipe != nil:
+	case !ok: // an agent that has failed need not have read everything
+		return d.outcome(deliver.Deferred, r), nil
+	case d.pipe != nil && d.size > pipeSize:
 		o := d.outcome(deliver.Deferred, r)
 		err := fmt.Errorf("MDA did not read the whole message: %w", d.pipe)
 		return o, &deliver.Fault{Kind: deliver.Pipe, Stage: deliver.AtText, Outcome: o, Err: err}
-	case !ok:
-		return d.outcome(deliver.Deferred, r), nil
 	}
 	return d.outcome(deliver.Accepted, r), nil
 }

@@ -72,6 +72,8 @@ func TestVerdicts(t *testing.T) {
 		{"cat >/dev/null; exit 1", text, deliver.Deferred, 0, deliver.Reply{Code: 1, Text: "MDA returned nonzero status 1"}},
 		{"cat >/dev/null; kill -9 $$", text, deliver.Deferred, 0, deliver.Reply{Text: "MDA died of signal 9"}},
 		{"cat >/dev/null; kill -15 $$", text, deliver.Deferred, 0, deliver.Reply{Text: "MDA died of signal 15"}},
+		{"exec </dev/null; exit 0", text, deliver.Accepted, 0, deliver.Reply{}},
+		{"exec </dev/null; exit 3", text, deliver.Deferred, 0, deliver.Reply{Code: 3, Text: "MDA returned nonzero status 3"}},
 		{"exec </dev/null; exit 0", big, deliver.Deferred, deliver.Pipe, deliver.Reply{}},
 		{"exec </dev/null; exit 67", big, deliver.Deferred, deliver.Pipe, deliver.Reply{Code: 67, Text: "MDA returned nonzero status 67"}},
 		{"cat >/dev/null; /nonexistent/command 2>/dev/null", text, deliver.Deferred, 0, deliver.Reply{Code: 127, Text: "MDA returned nonzero status 127"}},
@@ -102,6 +104,7 @@ func TestExpand(t *testing.T) {
 		{"%F %T", "a@b", []string{"joe"}, []string{"a@b", "joe"}},
 		{"%F %T", "", []string{"joe"}, []string{"<>", "joe"}},
 		{"-f%F A%FB", "a@b", nil, []string{"-fa@b", "Aa@bB"}},
+		{"%F", "a\x01b", nil, []string{"a\x01b"}},
 		{"%% %%F x%sx %u %", "a@b", []string{"joe"}, []string{"%%", "%a@b", "xjoex", "%u", "%"}},
 		{"%T", "a@b", []string{"joe", "sue"}, []string{"joe sue"}},
 		{"%F", `"a b"@c`, nil, []string{`"a b"@c`}},
@@ -153,7 +156,7 @@ func FuzzExpand(f *testing.F) {
 }
 
 func TestNULInAddressIsRefused(t *testing.T) {
-	_, err := New(Options{Command: "true"}).Begin(context.Background(), deliver.Envelope{From: "a\x00b", To: []string{"joe"}})
+	_, err := New(Options{Command: "true"}).Begin(context.Background(), deliver.Envelope{From: "a@b", To: []string{"j\x00oe"}})
 	if kind(err) != deliver.Refusal {
 		t.Error(err)
 	}

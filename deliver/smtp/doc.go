@@ -21,7 +21,8 @@
 // # Addresses
 //
 // They come from the headers of messages. What could become a second command or a parameter (CR, LF, NUL, angle
-// brackets, addresses of more than 900 octets) is refused without being shown to the listener.
+// brackets, addresses of more than 900 octets) is not shown to the listener: such a recipient is refused, such a sender,
+// to whom nothing could be reported anyway, becomes the null sender.
 //
 // # The text
 //

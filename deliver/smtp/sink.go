@@ -51,8 +51,8 @@ func (s *Sink) Close() error {
 	return ss.conn.Close()
 }
 
-// drop gives up the connection without a word.
-func (s *Sink) drop() {
+// Drop gives up the connection without a word.
+func (s *Sink) Drop() {
 	if s.session != nil {
 		s.session.conn.Close()
 		s.session = nil
@@ -65,15 +65,11 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 	if err := ctx.Err(); err != nil {
 		return nil, &deliver.Fault{Kind: deliver.Lost, Err: err}
 	}
-	if err := checkAddress(e.From); err != nil {
-		var o deliver.Outcome
-		for _, to := range e.To {
-			o.Status = append(o.Status, refuse(s.complete(s.reached, to), deliver.AtMail, err))
-		}
-		return nil, &deliver.Fault{Kind: deliver.Refusal, Stage: deliver.AtMail, Outcome: o}
+	if checkAddress(e.From) != nil {
+		e.From = ""
 	}
 	if s.session != nil && s.session.conn.stale() {
-		s.drop()
+		s.Drop()
 	}
 	if s.session == nil {
 		ss, fault := s.open(ctx)

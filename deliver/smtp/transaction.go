@@ -224,7 +224,7 @@ func (t *transaction) settle(class deliver.Class, stage deliver.Stage, r deliver
 func (t *transaction) refused(stage deliver.Stage) *deliver.Fault {
 	f := &deliver.Fault{Kind: deliver.Refusal, Stage: stage, Outcome: t.outcome}
 	if _, err := t.noData(); err != nil || !t.session.reset(t.limits) {
-		t.sink.drop()
+		t.sink.Drop()
 	} else {
 		t.finish()
 	}
@@ -237,7 +237,7 @@ func (t *transaction) lost(stage deliver.Stage, err error) *deliver.Fault {
 		err = t.conn.err
 	}
 	t.settle(deliver.Deferred, stage, deliver.Reply{})
-	t.sink.drop()
+	t.sink.Drop()
 	return &deliver.Fault{Kind: deliver.Lost, Stage: stage, Outcome: t.outcome, Err: err}
 }
 
@@ -272,7 +272,7 @@ func (t *transaction) Abort() error {
 	t.stop()
 	t.conn.text = nil
 	t.settle(deliver.Deferred, deliver.AtText, deliver.Reply{})
-	t.sink.drop()
+	t.sink.Drop()
 	return nil
 }
 
@@ -326,7 +326,7 @@ func (t *transaction) commitLMTP() (deliver.Outcome, error) {
 		replies = replies[1:]
 	}
 	if t.conn.err != nil {
-		t.sink.drop()
+		t.sink.Drop()
 		return t.outcome, &deliver.Fault{Kind: deliver.Lost, Stage: deliver.AtEnd, Outcome: t.outcome, Err: errors.Join(t.conn.err, err)}
 	}
 	t.finish()

@@ -72,7 +72,7 @@ func (s *Session) stat() (total int, octets int64, err error) {
 
 // news finds out which messages are old.
 func (s *Session) news(l *protocols.Listing) error {
-	if s.o.FetchAll {
+	if s.o.FetchAll && !s.o.UIDL {
 		bad, err := s.uidl(l)
 		if err != nil && s.line.err != nil {
 			return err

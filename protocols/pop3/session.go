@@ -58,7 +58,7 @@ func (d seam) Dial(_, _ string) (net.Conn, error) { return d.line, nil }
 
 // Traits implements protocols.Session.
 func (s *Session) Traits() protocols.Traits {
-	return protocols.Traits{Protocol: s.o.Protocol, Octets: true, CommitEnds: true}
+	return protocols.Traits{Protocol: s.o.Protocol, Peer: s.conn.PeerIP(), Octets: true, CommitEnds: true}
 }
 
 // Conn is the connection, for what Received lines say about it.
