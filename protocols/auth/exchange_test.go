@@ -1,11 +1,15 @@
 package auth
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
+
+	"fetchmail/protocols/mailtest"
 
 	"github.com/emersion/go-sasl"
 	"github.com/xdg-go/scram"
@@ -81,6 +85,7 @@ func TestExchangeSaysWhatTheMechanismsPrescribe(t *testing.T) {
 		{"PLAIN", -1, []string{"+ ", "OK"}, []string{"PLAIN", b64("\x00user\x00secret")}},
 		{"PLAIN", 5, []string{"+ ", "OK"}, []string{"PLAIN", b64("\x00user\x00secret")}},
 		{"LOGIN", 999, []string{"+ Username:", "+ Password:", "OK"}, []string{"LOGIN", b64("user"), b64("secret")}},
+		{"LOGIN", 999, []string{"+ Password:", "OK"}, []string{"LOGIN", b64("secret")}},
 		{"EXTERNAL", 999, []string{"OK"}, []string{"EXTERNAL " + b64("user")}},
 		{"XOAUTH2", 999, []string{"OK"}, []string{"XOAUTH2 " + b64("user=user\x01auth=Bearer secret\x01\x01")}},
 		{"OAUTHBEARER", 999, []string{"OK"}, []string{"OAUTHBEARER " + b64("n,a=user,\x01host=h\x01port=143\x01auth=Bearer secret\x01\x01")}},
@@ -191,7 +196,11 @@ func scramServer(t *testing.T, hash scram.HashGeneratorFcn, iterations int, spoi
 	if err != nil {
 		t.Fatal(err)
 	}
-	conv, round := s.NewConversation(), 0
+	return scramSteps(s.NewConversation(), spoil)
+}
+
+func scramSteps(conv *scram.ServerConversation, spoil func(int, string) string) func(string) Step {
+	round := 0
 	return func(said string) Step {
 		if said == "*" {
 			return Step{Kind: Refused, Text: "aborted"}
@@ -248,6 +257,64 @@ func TestSCRAMLogsInAndChecksTheServer(t *testing.T) {
 			if !errors.As(err, &refused) || refused.Err == nil {
 				t.Errorf("%s, %s: %v", mech, name, err)
 			}
+		}
+	}
+}
+
+// tlsPair is both ends of a TLS connection.
+func tlsPair(t *testing.T, version uint16) (ours, theirs tls.ConnectionState) {
+	t.Helper()
+	a, b := net.Pipe()
+	config := mailtest.SelfSigned(t, mailtest.CertSpec{CommonName: "h"}).Config()
+	config.MinVersion, config.MaxVersion = version, version
+	config.SessionTicketsDisabled = true // a pipe has no room for them
+	server, client := tls.Server(b, config), tls.Client(a, &tls.Config{InsecureSkipVerify: true, MinVersion: version})
+	done := make(chan error)
+	go func() { done <- server.Handshake() }()
+	if err := errors.Join(client.Handshake(), <-done); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = a.Close(), b.Close()
+	return client.ConnectionState(), server.ConnectionState()
+}
+
+// bindingServer is a SCRAM server that wants the channel binding of its own end of a connection.
+func bindingServer(t *testing.T, state tls.ConnectionState) func(string) Step {
+	t.Helper()
+	c, _ := scram.SHA256.NewClient("user", "secret", "")
+	stored, _ := c.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "salt", Iters: 4096})
+	s, _ := scram.SHA256.NewServer(func(string) (scram.StoredCredentials, error) { return stored, nil })
+	binding, err := scram.NewTLSExporterBinding(&state)
+	if state.Version < tls.VersionTLS13 {
+		// The server's end of tls-server-end-point is the hash of its own certificate; the client has it, too.
+		binding, err = scram.NewTLSServerEndpointBinding(&state)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return scramSteps(s.NewConversationWithChannelBindingRequired(binding), honest)
+}
+
+func TestSCRAMPlusBindsTheChannel(t *testing.T) {
+	client13, server13 := tlsPair(t, tls.VersionTLS13)
+	other13, _ := tlsPair(t, tls.VersionTLS13)
+	client12, _ := tlsPair(t, tls.VersionTLS12)
+	other12, _ := tlsPair(t, tls.VersionTLS12)
+	for name, c := range map[string]struct {
+		ours, theirs tls.ConnectionState
+		ok           bool
+	}{
+		"TLS 1.3":                    {client13, server13, true},
+		"TLS 1.2":                    {client12, client12, true},
+		"TLS 1.3, man in the middle": {other13, server13, false},
+		"TLS 1.2, man in the middle": {other12, client12, false},
+	} {
+		mech, err := New("SCRAM-SHA-256-PLUS", "user", "secret", Server{TLS: &c.ours})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := Exchange(mech, &script{limit: 999, server: bindingServer(t, c.theirs)}); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

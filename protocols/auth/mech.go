@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/tls"
@@ -110,20 +111,23 @@ func plain(user, secret string, _ Server) (sasl.Client, error) {
 	}}, nil
 }
 
-// login answers the first question with the user and the second with the password, whatever the prompts say: they
-// are not standardized.
+// login answers the first question with the user and the second with the password: the prompts are not standardized.
+// But a server that knows the user already, from a certificate, may ask for the password at once.
 func login(user, secret string, _ Server) (sasl.Client, error) {
 	if err := noNUL(user, secret); err != nil {
 		return nil, err
 	}
 	answers := func() []string { return []string{user, secret} }
-	asked := 0
-	return &client{mech: "LOGIN", next: func([]byte) ([]byte, error) {
-		if asked >= len(answers()) {
+	next := 0
+	return &client{mech: "LOGIN", next: func(prompt []byte) ([]byte, error) {
+		if next == 0 && bytes.HasPrefix(bytes.ToLower(prompt), []byte("password")) {
+			next = 1
+		}
+		if next >= len(answers()) {
 			return nil, sasl.ErrUnexpectedServerChallenge
 		}
-		asked++
-		return []byte(answers()[asked-1]), nil
+		next++
+		return []byte(answers()[next-1]), nil
 	}}, nil
 }
 
