@@ -97,7 +97,10 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 	for _, to := range e.To {
 		d.to = append(d.to, s.complete(to))
 	}
-	if err := check(e.From, d.to); err != nil {
+	if strings.ContainsAny(e.From, unusable) { // nothing could be reported to such a sender
+		e.From = ""
+	}
+	if err := check(d.to); err != nil {
 		return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: d.outcome(deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
 	}
 	if s.opts.Path != "-" {
@@ -149,10 +152,13 @@ type openError struct {
 func (e *openError) Error() string { return e.text }
 func (e *openError) Unwrap() error { return e.cause }
 
-// check tells what cannot stand between angle brackets without becoming a second command.
-func check(from string, to []string) error {
-	for _, a := range append([]string{from}, to...) {
-		if strings.ContainsAny(a, "\r\n\x00<>") {
+// unusable is what cannot stand between angle brackets without becoming a second command or a parameter.
+const unusable = "\r\n\x00<>"
+
+// check tells which recipient cannot be used.
+func check(to []string) error {
+	for _, a := range to {
+		if strings.ContainsAny(a, unusable) {
 			return fmt.Errorf("address %q cannot be used", a)
 		}
 	}

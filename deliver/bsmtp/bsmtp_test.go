@@ -119,7 +119,7 @@ func TestHostileAddressesAreRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
 	s := New(Options{Path: path})
 	for _, e := range []deliver.Envelope{
-		{From: "a@b>\r\nRCPT TO:<x", To: []string{"c"}},
+		{From: "a@b", To: []string{"a@b>\r\nRCPT TO:<x"}},
 		{From: "a@b", To: []string{"c\nd"}},
 		{From: "a@b", To: []string{""}},
 	} {
@@ -129,6 +129,12 @@ func TestHostileAddressesAreRefused(t *testing.T) {
 	}
 	if _, err := os.Stat(path); err == nil {
 		t.Error("something was written")
+	}
+	if _, err := send(s, deliver.Envelope{From: "a@b>\r\nRCPT TO:<x", To: []string{"c"}}, "x"); err != nil {
+		t.Error(err)
+	}
+	if got, _ := os.ReadFile(path); !strings.HasPrefix(string(got), "MAIL FROM:<>\r\nRCPT TO:<c@localhost>\r\nDATA\r\n") {
+		t.Errorf("%q", got)
 	}
 }
 

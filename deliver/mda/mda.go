@@ -88,8 +88,7 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 	if s.opts.Trace != nil {
 		s.opts.Trace(line)
 	}
-	d.cmd = &exec.Cmd{Path: "/bin/sh", Args: []string{"sh", "-c", line}}
-	d.cmd.Args[0] = "sh" // as popen(3) has it, for what the shell says
+	d.cmd = &exec.Cmd{Path: "/bin/sh", Args: []string{"sh", "-c", line}} // as popen(3) names it
 	d.cmd.Stdout, d.cmd.Stderr = s.opts.Stdout, s.opts.Stderr
 	d.cmd.WaitDelay = lingering
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.opts.Credential}

@@ -75,7 +75,7 @@ func TestVerdicts(t *testing.T) {
 		{"exec </dev/null; exit 0", text, deliver.Accepted, 0, deliver.Reply{}},
 		{"exec </dev/null; exit 3", text, deliver.Deferred, 0, deliver.Reply{Code: 3, Text: "MDA returned nonzero status 3"}},
 		{"exec </dev/null; exit 0", big, deliver.Deferred, deliver.Pipe, deliver.Reply{}},
-		{"exec </dev/null; exit 67", big, deliver.Deferred, deliver.Pipe, deliver.Reply{Code: 67, Text: "MDA returned nonzero status 67"}},
+		{"exec </dev/null; exit 67", big, deliver.Deferred, 0, deliver.Reply{Code: 67, Text: "MDA returned nonzero status 67"}},
 		{"cat >/dev/null; /nonexistent/command 2>/dev/null", text, deliver.Deferred, 0, deliver.Reply{Code: 127, Text: "MDA returned nonzero status 127"}},
 	} {
 		o, err := send(New(Options{Command: c.command}), joe, c.text)
@@ -222,7 +222,7 @@ func TestTimeLimit(t *testing.T) {
 		t.Errorf("%+v, %v", o, err)
 	}
 	// also while it does not read
-	if o, err := send(s, joe, strings.Repeat("x", 1<<20)); o.Delivered() || kind(err) != deliver.Pipe {
+	if o, err := send(s, joe, strings.Repeat("x", 1<<20)); err != nil || o.Delivered() || o.Status[0].Reply.Text != "MDA took too long and was killed" {
 		t.Errorf("%+v, %v", o, err)
 	}
 }
