@@ -175,7 +175,11 @@ func poll(t *testing.T, o pop3.Options, keep bool) (log []string) {
 			say("message %d: %s", m.Item.Num, told(err))
 		default:
 			body, err := io.ReadAll(m.Body)
-			say("message %d uid %q size %d: %q %q", m.Item.Num, m.Item.UID, m.Item.Size, m.Header, body)
+			envelope := ""
+			if m.Sender+m.Recipient != "" {
+				envelope = fmt.Sprintf(" from %q to %q", m.Sender, m.Recipient)
+			}
+			say("message %d uid %q size %d: %q %q%s", m.Item.Num, m.Item.UID, m.Item.Size, m.Header, body, envelope)
 			if err != nil {
 				say("broken: %s", told(err))
 			} else if !keep {

@@ -31,7 +31,7 @@ func (s *Session) commandOf(r request) string {
 
 // window is how many messages may be under way.
 func (s *Session) window() int {
-	if s.caps.pipelining {
+	if s.caps.pipelining && s.o.Protocol != "SDPS" {
 		return s.o.Window
 	}
 	return 1
@@ -67,6 +67,10 @@ func (s *Session) stream(items []protocols.Item, yield func(*protocols.Message, 
 			yield(nil, f)
 			return
 		}
+		if err := s.envelope(items[i]); err != nil {
+			yield(nil, err)
+			return
+		}
 		if s.gets <= s.window()/2 {
 			for ; next < len(items) && s.gets < s.window(); next++ {
 				if s.listFault != nil && items[next].Num >= s.listFrom {
@@ -81,6 +85,7 @@ func (s *Session) stream(items []protocols.Item, yield func(*protocols.Message, 
 			yield(nil, err)
 			return
 		}
+		m.Sender, m.Recipient = s.sender, s.recipient
 		if !yield(m, err) {
 			return
 		}
@@ -89,6 +94,34 @@ func (s *Session) stream(items []protocols.Item, yield func(*protocols.Message, 
 			return
 		}
 	}
+}
+
+// envelope asks for the envelope of a message: the SDPS extension of Demon Internet. The third line of the answer is
+// the sender, the fourth the recipient. DELE commands that wait go out before.
+func (s *Session) envelope(it protocols.Item) error {
+	if s.o.Protocol != "SDPS" {
+		return nil
+	}
+	s.sender, s.recipient = "", ""
+	if err := s.settle(); err != nil {
+		return err
+	}
+	op := "*ENV " + strconv.Itoa(it.Num)
+	if _, err := s.command(protocols.Fetching, op); err != nil {
+		if s.line.err == nil && s.line.kind == refused {
+			return nil // then without
+		}
+		return err
+	}
+	n := 0
+	return s.lines(protocols.Fetching, op, slack, func(line []byte) {
+		switch n++; n {
+		case 3:
+			s.sender = string(line)
+		case 4:
+			s.recipient = string(line)
+		}
+	})
 }
 
 // receive waits for the answer to the request for an item. A message with an error is one that cannot be had; an
@@ -174,7 +207,7 @@ func (s *Session) send() error {
 	if s.line.err != nil {
 		return s.fault(protocols.Fetching, "")
 	}
-	if s.sent > 0 && (!s.caps.pipelining || s.flying > s.window()/2 || s.ahead > maxAhead/2) {
+	if s.sent > 0 && (s.window() == 1 || s.flying > s.window()/2 || s.ahead > maxAhead/2) {
 		return nil // larger batches make fewer round trips
 	}
 	if s.sent == 0 {
@@ -205,7 +238,7 @@ func (s *Session) mayGo(r request) bool {
 	switch {
 	case s.sent == 0:
 		return true
-	case !s.caps.pipelining || s.o.Window == 1 || s.ahead+s.lengthOf(r) > maxAhead:
+	case s.window() == 1 || s.ahead+s.lengthOf(r) > maxAhead:
 		return false
 	}
 	return r.dele || s.flying == 0 || s.octets+max(r.item.Size, 0) <= s.o.WindowOctets

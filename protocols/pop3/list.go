@@ -199,18 +199,14 @@ func (s *Session) sizes(l *protocols.Listing) {
 		}
 	}
 	var err error
-	bogus := false
 	from := 1
 	switch {
 	case len(wanted) == 0:
 		return
 	case len(wanted) <= oneByOne || s.caps.pipelining && s.o.Window > 1 && len(wanted) < len(l.Items)/4:
-		from, bogus, err = s.someSizes(wanted)
+		from, err = s.someSizes(wanted)
 	default:
-		bogus, err = s.allSizes(l)
-	}
-	if bogus {
-		s.o.warn("Warning: ignoring bogus data for message sizes returned by server.")
+		err = s.allSizes(l)
 	}
 	if err != nil {
 		s.listFault, s.listFrom = protocols.AsFault(err), from
@@ -219,7 +215,7 @@ func (s *Session) sizes(l *protocols.Listing) {
 
 // someSizes asks for single sizes, many at once where the server allows it. from is the number of the first message
 // whose size could not be had.
-func (s *Session) someSizes(wanted []*protocols.Item) (from int, bogus bool, err error) {
+func (s *Session) someSizes(wanted []*protocols.Item) (from int, err error) {
 	step := 1
 	if s.caps.pipelining {
 		step = s.o.Window
@@ -227,7 +223,7 @@ func (s *Session) someSizes(wanted []*protocols.Item) (from int, bogus bool, err
 	for len(wanted) > 0 {
 		n := min(step, len(wanted))
 		if err := s.inTurn(protocols.Fetching, "LIST"); err != nil {
-			return wanted[0].Num, bogus, err
+			return wanted[0].Num, err
 		}
 		s.line.held = true
 		for _, it := range wanted[:n] {
@@ -243,32 +239,41 @@ func (s *Session) someSizes(wanted []*protocols.Item) (from int, bogus bool, err
 						s.lib.ReadOne()
 					}
 				}
-				return it.Num, bogus, f
+				return it.Num, f
 			}
 			num, size, ok := parseSize(answer)
-			if ok && num == it.Num {
+			switch {
+			case ok && num == it.Num:
 				it.Size = size
+			case ok:
+				s.o.warn(bogusSize)
 			}
-			bogus = bogus || ok && (num != it.Num || size < 0)
 		}
 		wanted = wanted[n:]
 	}
-	return 0, bogus, nil
+	return 0, nil
 }
 
 // allSizes asks for the sizes of all messages at once.
-func (s *Session) allSizes(l *protocols.Listing) (bogus bool, err error) {
+func (s *Session) allSizes(l *protocols.Listing) error {
 	const op = "LIST"
 	if _, err := s.command(protocols.Fetching, op); err != nil {
-		return false, err
+		return err
 	}
-	err = s.lines(protocols.Fetching, op, len(l.Items)+slack, func(line []byte) {
+	bogus := false
+	err := s.lines(protocols.Fetching, op, len(l.Items)+slack, func(line []byte) {
 		num, size, ok := parseSize(line)
-		if !ok || num > len(l.Items) || size < 0 {
+		if !ok || num > len(l.Items) {
 			bogus = true
 			return
 		}
 		l.Items[num-1].Size = size
 	})
-	return bogus, err
+	if bogus {
+		s.o.warn(bogusSize)
+	}
+	return err
 }
+
+// bogusSize is what the reference says to an answer about another message.
+const bogusSize = "Warning: ignoring bogus data for message sizes returned by server."

@@ -153,6 +153,10 @@ func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 	const op = "STLS"
 	if _, err := s.command(protocols.LoggingIn, op); err != nil {
 		f := protocols.AsFault(err)
+		locked := s.line.err == nil && s.line.kind == refused && loginKind(f.Reply) == protocols.Lock
+		if locked { // the reference shows such words wherever they come
+			s.o.warn(strings.TrimPrefix(f.Reply, "-ERR "))
+		}
 		switch {
 		case f.Kind == protocols.Timeout:
 			return try, f
@@ -177,7 +181,9 @@ func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 		} else {
 			f.Detail = []string{s.conn.Host() + ": upgrade to TLS failed."}
 		}
-		if try.stls == May && !errors.Is(err, wire.ErrInjected) && f.Kind != protocols.Timeout {
+		// A certificate that was refused is no reason to send the password in clear.
+		var cert *wire.CertError
+		if try.stls == May && !errors.As(err, &cert) && !errors.Is(err, wire.ErrInjected) && f.Kind != protocols.Timeout {
 			s.o.note(s.conn.Host() + ": opportunistic upgrade to TLS failed, trying to continue.")
 			return attempt{capa: true, stls: Never}, again{f}
 		}

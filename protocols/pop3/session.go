@@ -34,14 +34,16 @@ type Session struct {
 	listFault *protocols.Fault
 	listFrom  int
 
-	queue   []request // sent or to be sent; their answers were not read
-	sent    int       // how many of queue were sent
-	ahead   int       // bytes of the commands that were sent
-	gets    int       // TOP and RETR in queue
-	flying  int       // those that were sent
-	octets  int64     // their announced size
-	open    *text     // the text that is being read
-	marked  bool      // a DELE was sent
+	queue             []request // sent or to be sent; their answers were not read
+	sent              int       // how many of queue were sent
+	ahead             int       // bytes of the commands that were sent
+	gets              int       // TOP and RETR in queue
+	flying            int       // those that were sent
+	octets            int64     // their announced size
+	sender, recipient string    // of the message that is being fetched: SDPS
+
+	open    *text // the text that is being read
+	marked  bool  // a DELE was sent
 	deleted []protocols.Item
 	head    []byte // buffer for headers
 	// doubtful are messages that cannot be told for certain from others (no UID, or one that occurs twice in the
