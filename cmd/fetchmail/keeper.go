@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -34,6 +35,11 @@ func (k *keeper) tasks() daemon.Plan {
 		}
 		d.Tasks = append(d.Tasks, daemon.Task{
 			Name: t.Label + " " + t.Key, Every: t.Interval, Limits: limits, Resident: t.Idle && len(k.plan.Tasks) > 1,
+			Skipped: func(turn daemon.Turn) {
+				if k.line.Verbose > 0 {
+					fmt.Fprintf(turn.Out, "fetchmail: interval not reached, not querying %s\n", t.Label)
+				}
+			},
 			Run: func(ctx context.Context, turn daemon.Turn) int {
 				return int(t.Run(ctx, turn.Stop, turn.Out, turn.Err).Status)
 			},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -173,7 +174,7 @@ func (p *program) yield() error {
 func argList(args []string) string {
 	var b strings.Builder
 	for i, a := range append([]string{"fetchmail"}, args...) {
-		b.WriteString("arg " + string(rune('0'+i%10)) + " = \"" + a + "\"\n")
+		fmt.Fprintf(&b, "arg %d = \"%s\"\n", i, a)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -43,7 +43,7 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 			IdleTimeout: time.Duration(s.IdleTimeout) * time.Second, Trace: show, Warn: rep.Warn, Alert: rep.Warn,
 		})
 	}
-	led := a.ledger.Account(u.Remote, s.Host(), "")
+	led := a.ledger.Account(u.Remote, a.recordHost, "")
 	return pop3.Open(ctx, pop3.Options{
 		Dialer: dial, Host: s.Host(), Service: a.service("pop3", "pop3s"), User: u.Remote, Secret: a.secret,
 		Auth: string(s.Auth), Protocol: string(p), StartTLS: [...]pop3.Upgrade{pop3.Never, pop3.May, pop3.Must}[upgrade], TLS: policy,

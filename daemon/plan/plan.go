@@ -55,7 +55,7 @@ func (t *Task) Run(ctx context.Context, stop <-chan struct{}, out, err io.Writer
 	jobs := t.account.jobs(out, err)
 	for i, j := range jobs {
 		res = j.Run(ctx, stop)
-		if i < len(jobs)-1 && res.Fetched == 0 && (res.Status == poll.Socket || res.Status == poll.Protocol) {
+		if i < len(jobs)-1 && t.account.another(res) {
 			continue // protocol auto: it may speak the next one
 		}
 		break
@@ -63,11 +63,24 @@ func (t *Task) Run(ctx context.Context, stop <-chan struct{}, out, err io.Writer
 	return res
 }
 
+// another tells whether, with protocol auto, the next protocol is worth a try: this one is not spoken there. A port that
+// was named and does not answer will not answer the next one either.
+func (a *account) another(res poll.Result) bool {
+	switch {
+	case res.Fetched > 0:
+		return false
+	case res.Status == poll.Protocol:
+		return true
+	}
+	return res.Status == poll.Socket && a.server.Service == ""
+}
+
 // Plan is what a configuration comes to: its tasks, and the record of fetched messages that they share.
 type Plan struct {
 	Tasks  []*Task
 	ledger *ledger.Ledger
 	idfile string
+	ports  map[string]string // of each user@host, the service that was seen first
 }
 
 // Error says that an option cannot work.
@@ -85,7 +98,7 @@ func New(c *rcfile.Config, f Facts) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{ledger: led, idfile: c.IDFile}
+	p := &Plan{ledger: led, idfile: c.IDFile, ports: map[string]string{}}
 	if err := p.fill(c, f); err != nil {
 		led.Close()
 		return nil, err
@@ -103,7 +116,7 @@ func (p *Plan) Renew(c *rcfile.Config, f Facts) (*Plan, error) {
 		}
 		return n, err
 	}
-	n := &Plan{ledger: p.ledger, idfile: p.idfile}
+	n := &Plan{ledger: p.ledger, idfile: p.idfile, ports: map[string]string{}}
 	return n, n.fill(c, f)
 }
 
@@ -118,10 +131,26 @@ func (p *Plan) fill(c *rcfile.Config, f Facts) error {
 				return err
 			}
 			a.secret = a.findSecret()
+			a.recordHost = p.recordHost(s, u)
+			p.ledger.Account(u.Remote, a.recordHost, "") // the order of registration is that of the file
 			p.Tasks = append(p.Tasks, a.task())
 		}
 	}
 	return nil
+}
+
+// recordHost is the host part of an account in the record: the name that is contacted, as in the reference. Two
+// servers behind one name (tunnels) must not share a record, because they may give equal UIDs: all but the first get
+// their port added.
+func (p *Plan) recordHost(s *rcfile.Server, u *rcfile.User) string {
+	key := u.Remote + "@" + s.Host()
+	first, known := p.ports[key]
+	if !known {
+		p.ports[key] = s.Service
+	} else if first != s.Service {
+		return s.Host() + ":" + s.Service
+	}
+	return s.Host()
 }
 
 // Save brings the record of fetched messages in order, after a round of polls.
@@ -139,6 +168,8 @@ type account struct {
 	secret auth.Secret
 	typed  auth.Secret // the last resort: somebody who knows it
 	asked  bool        // somebody may have been asked
+	// recordHost is the name of the server in the record of fetched messages.
+	recordHost string
 	Facts
 }
 
@@ -184,7 +215,7 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 			} else if folder == "" {
 				folder = "INBOX"
 			}
-			return a.ledger.Account(u.Remote, s.Host(), folder)
+			return a.ledger.Account(u.Remote, a.recordHost, folder)
 		},
 		Sink:   func(host string) deliver.Sink { return a.sink(host, rep) },
 		Route:  a.router,

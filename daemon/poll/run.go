@@ -225,6 +225,7 @@ func (b *box) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	distrust(l.Items)
 	b.listing, b.listed, b.total, b.left = l, true, l.Total, l.Total
 	b.count()
 	if b.Rules.Check || l.Total == 0 {
@@ -247,6 +248,22 @@ func (b *box) round(ctx context.Context) error {
 		}
 	}
 	return b.leave(ctx)
+}
+
+// distrust takes the UIDs away that stand more than once in a listing: a record of one message would speak for the
+// others.
+func distrust(items []protocols.Item) {
+	first := make(map[string]int, len(items))
+	for i, it := range items {
+		if it.UID == "" {
+			continue
+		}
+		if j, again := first[it.UID]; again {
+			items[i].UID, items[j].UID = "", ""
+		} else {
+			first[it.UID] = i
+		}
+	}
 }
 
 // count tells how much is there.
