@@ -83,7 +83,7 @@ func (k *talker) Receive() (Step, error) {
 
 func TestEveryMechanismLogsInToDovecot(t *testing.T) {
 	d := real.StartDovecot(t, real.DovecotOptions{ClientCert: true,
-		Mechanisms: strings.Fields("plain login cram-md5 scram-sha-1 scram-sha-256 external oauthbearer xoauth2")})
+		Settings: "auth_failure_delay = 0\n", Mechanisms: strings.Fields("plain login cram-md5 scram-sha-1 scram-sha-256 external oauthbearer xoauth2")})
 	ca, err := os.ReadFile(d.CA)
 	if err != nil {
 		t.Fatal(err)

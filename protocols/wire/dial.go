@@ -34,6 +34,8 @@ type Dialer struct {
 	// TLS wraps the connection at once; nil is plain, StartTLS may follow.
 	TLS   *TLS
 	Trace Trace
+	// Proxy is a SOCKS5 proxy, socks5://[user:password@]host[:port], for all hosts but this one; "" is none.
+	Proxy string
 	// Resolver is net.DefaultResolver if nil.
 	Resolver Resolver
 	// DialContext connects to one address, as net.Dialer.DialContext, which it is if nil.
@@ -164,6 +166,15 @@ func (d *Dialer) open(ctx context.Context, host, service string) (*Conn, error) 
 		c.plugin = p
 		return c, nil
 	}
+	if d.Proxy != "" && !local(host) {
+		raw, err := d.throughProxy(ctx, host, service)
+		if err != nil {
+			return nil, err
+		}
+		c := newConn(ctx, raw, host, d.Timeout)
+		c.proxied = true
+		return c, nil
+	}
 	addrs, port, err := d.resolve(ctx, host, service)
 	if err != nil {
 		return nil, &DialError{Host: host, Service: service, Label: d.Label, Err: canceled(ctx, err)}
@@ -186,17 +197,26 @@ func canceled(ctx context.Context, err error) error {
 	return err
 }
 
+func (d *Dialer) resolver() Resolver {
+	if d.Resolver != nil {
+		return d.Resolver
+	}
+	return net.DefaultResolver
+}
+
+// limited is ctx with the time limit of a phase.
+func (d *Dialer) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d.Timeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, d.Timeout, &TimeoutError{Limit: d.Timeout})
+}
+
 // resolve finds the addresses of a host, in the order of RFC 6724, and the number of a port.
 func (d *Dialer) resolve(ctx context.Context, host, service string) ([]netip.Addr, string, error) {
-	var r Resolver = net.DefaultResolver
-	if d.Resolver != nil {
-		r = d.Resolver
-	}
-	if d.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, d.Timeout, &TimeoutError{Limit: d.Timeout})
-		defer cancel()
-	}
+	r := d.resolver()
+	ctx, cancel := d.limited(ctx)
+	defer cancel()
 	port, err := lookupPort(ctx, r, service)
 	if err != nil {
 		return nil, "", err
@@ -216,6 +236,9 @@ func (d *Dialer) resolve(ctx context.Context, host, service string) ([]netip.Add
 
 // canceledCause prefers the time limit of a phase to the error that it has led to.
 func canceledCause(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	var limit *TimeoutError
 	if cause := context.Cause(ctx); errors.As(cause, &limit) {
 		return limit
@@ -313,11 +336,8 @@ func (d *Dialer) judge(attempts []Attempt, i int, conn net.Conn, err error, winn
 }
 
 func (d *Dialer) connect(ctx context.Context, address string) (net.Conn, error) {
-	if d.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, d.Timeout, &TimeoutError{Limit: d.Timeout})
-		defer cancel()
-	}
+	ctx, cancel := d.limited(ctx)
+	defer cancel()
 	dial := d.DialContext
 	if dial == nil {
 		dial = new(net.Dialer).DialContext

@@ -1,5 +1,3 @@
-// Package wire is the connection below the protocol clients: dialing (TCP, plugin), TLS and its policy,
-// inactivity deadlines, cancellation.
 package wire
 
 import (
@@ -49,6 +47,7 @@ type Conn struct {
 	guard   *guard
 	current net.Conn // guard, or the TLS connection above it
 	plugin  *plugin
+	proxied bool // the other end is a proxy
 	in      source
 	reader  *bufio.Reader
 
@@ -158,9 +157,9 @@ func (c *Conn) SetTimeout(d time.Duration) { c.guard.setTimeout(d) }
 // Host is the name that was dialed.
 func (c *Conn) Host() string { return c.host }
 
-// PeerIP is the server's address without port, "" behind a plugin.
+// PeerIP is the server's address without port, "" behind a plugin or a proxy.
 func (c *Conn) PeerIP() string {
-	if a, ok := c.guard.RemoteAddr().(*net.TCPAddr); ok && c.plugin == nil {
+	if a, ok := c.guard.RemoteAddr().(*net.TCPAddr); ok && c.plugin == nil && !c.proxied {
 		return a.AddrPort().Addr().Unmap().String()
 	}
 	return ""
@@ -173,7 +172,7 @@ func (c *Conn) Private() bool {
 		return true
 	}
 	a, ok := c.guard.RemoteAddr().(*net.TCPAddr)
-	return ok && a.IP.IsLoopback()
+	return ok && a.IP.IsLoopback() && !c.proxied
 }
 
 // TLSState describes the TLS connection; nil if there is none.
