@@ -418,6 +418,9 @@ func setProtocol(t target, word string) {
 	if t.server.Protocol == KPOP {
 		t.server.Service = "kpop"
 		t.server.set.add(option("service").index)
+		if t.server.Auth == AuthPassword {
+			t.server.Auth = AuthKerberosV5
+		}
 	}
 }
 

@@ -173,7 +173,11 @@ func (r *reporter) server(s *Server, u *User) {
 	} else if s.Interval != 0 {
 		r.says1(option("interval"), target{server: s}, "  ")
 	}
-	r.line("  True name of server is %s.", s.Host())
+	host := s.Name
+	if s.set.has(option("via").index) {
+		host = s.Via
+	}
+	r.line("  True name of server is %s.", host)
 	if s.Skip {
 		r.line("  This host will not be queried when no host is specified.")
 	} else {
@@ -217,7 +221,7 @@ func (r *reporter) protocol(s *Server) {
 	} else if r.env.Verbose {
 		line += " (using default port)"
 	}
-	if s.UIDL {
+	if s.UIDL && s.Protocol != ETRN && s.Protocol != ODMR {
 		line += " (forcing UIDL use)"
 	}
 	r.line("%s.", line)
@@ -425,7 +429,7 @@ func (r *reporter) envelope(s *Server) {
 	if s.EnvSkip > 0 || r.env.Verbose {
 		r.line("  Number of envelope headers to be skipped over: %d", s.EnvSkip)
 	}
-	if s.QVirtual != "" {
+	if s.set.has(option("qvirtual").index) {
 		r.line("  Prefix %s will be removed from user id", s.QVirtual)
 	} else {
 		r.verbose("  No prefix stripping")

@@ -316,14 +316,11 @@ func (r *resolver) checkLogFile() {
 }
 
 func (r *resolver) checkUser(s *Server, u *User) error {
-	if u.FetchAll && u.Keep && (u.Idle || r.cfg.PollInterval > 0) && !r.dumping() {
-		r.warn("Both fetchall and keep on in daemon or idle mode is a mistake!")
-	}
 	if u.Multidrop() && !s.set.has(option("envelope").index) {
 		r.warn("fetchmail: warning: multidrop for %s requires envelope option!", s.Name)
 		r.warn("fetchmail: warning: Do not ask for support if all mail goes to postmaster!")
 	}
-	if err := r.checkService(s); err != nil {
+	if err := r.checkService(s, u); err != nil {
 		return err
 	}
 	if u.LMTP {
@@ -332,6 +329,9 @@ func (r *resolver) checkUser(s *Server, u *User) error {
 				return err
 			}
 		}
+	}
+	if u.FetchAll && u.Keep && (u.Idle || r.cfg.PollInterval > 0) && !r.dumping() {
+		r.warn("Both fetchall and keep on in daemon or idle mode is a mistake!")
 	}
 	return nil
 }
@@ -361,7 +361,7 @@ func (r *resolver) checkServer(s *Server) error {
 	return nil
 }
 
-func (r *resolver) checkService(s *Server) error {
+func (r *resolver) checkService(s *Server, u *User) error {
 	if !s.set.has(option("service").index) {
 		return nil
 	}
@@ -372,7 +372,25 @@ func (r *resolver) checkService(s *Server) error {
 	if n, err := strconv.Atoi(s.Service); (err == nil && n >= 1024 || s.Service == "kpop") && s.Protocol == RPOP {
 		return refuse("fetchmail: " + s.Name + " configuration invalid, RPOP requires a privileged port")
 	}
+	r.checkPort(s, u)
 	return nil
+}
+
+// checkPort warns of a port for wrapped TLS that is used without.
+func (r *resolver) checkPort(s *Server, u *User) {
+	if u.SSL || u.SSLMode == "wrapped" {
+		return
+	}
+	switch s.Protocol {
+	case POP3, APOP, KPOP, SDPS:
+		if s.Service == "995" || s.Service == "pop3s" {
+			r.warn("fetchmail: WARNING: %s configuration invalid, you normally need --ssl for port 995/service pop3s.", s.Name)
+		}
+	case IMAP:
+		if s.Service == "993" || s.Service == "imaps" {
+			r.warn("fetchmail: WARNING: %s configuration invalid, you normally need --ssl for port 993/service imaps.", s.Name)
+		}
+	}
 }
 
 // CheckInterface tells what is wrong with the value of interface; "" if nothing. fetchmail(1), "--interface".
@@ -393,6 +411,7 @@ func CheckInterface(value string) string {
 
 // inetAton tells whether inet_aton(3) takes an address: up to four numbers, the last of which fills what is left.
 func inetAton(s string) bool {
+	s, _, _ = strings.Cut(s, " ") // what follows a blank is ignored
 	parts := strings.Split(s, ".")
 	if len(parts) > 4 {
 		return false
