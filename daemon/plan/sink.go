@@ -94,6 +94,7 @@ func (a *account) bounce(ctx context.Context, f poll.Failure, rep *report.Report
 			return "", nil
 		}
 		to = a.config.Postmaster
+		b.To = to
 	}
 	for _, s := range f.Status {
 		b.Failures = append(b.Failures, notice.Failure{To: s.To, Reply: s.Reply.Text})
@@ -121,7 +122,7 @@ func headerText(raw []byte) []byte {
 func reason(s deliver.Status) string {
 	switch {
 	case s.Class == deliver.Spam:
-		return notice.Filtered
+		return notice.Filtered + "\r\n" + strings.ReplaceAll(s.Reply.Text, "\n", "\r\n")
 	case s.Stage == deliver.AtRcpt:
 		return notice.Rejected
 	case s.Reply.Code == tooLarge:

@@ -59,6 +59,7 @@ func (r *Reporter) answered(e poll.Answered) {
 func (r *Reporter) bounced(e poll.Bounced) {
 	var f *deliver.Fault
 	switch {
+	case e.Err == nil && r.Verbose > 0: // the dialogue shows it
 	case e.Err == nil:
 		r.Complain("mail from MAILER-DAEMON@%s bounced to %s", r.Host, Clean(e.To))
 	case errors.As(e.Err, &f) && len(f.Detail) > 0:

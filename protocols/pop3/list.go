@@ -194,7 +194,7 @@ func (s *Session) probe() error {
 func (s *Session) sizes(l *protocols.Listing) {
 	var wanted []*protocols.Item
 	for i := range l.Items {
-		if !l.Items[i].Seen {
+		if !l.Items[i].Seen || s.o.FetchAll {
 			wanted = append(wanted, &l.Items[i])
 		}
 	}
