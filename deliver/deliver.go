@@ -118,8 +118,10 @@ type Fault struct {
 	Kind    Kind
 	Stage   Stage
 	Outcome Outcome // what is known of each recipient, for Refusal
-	Detail  []string
-	Err     error
+	// Detail are lines for people about a listener that cannot be reached, without line end: "SMTP connect to
+	// localhost/25 failed". Those that begin with "name" go on with the line before.
+	Detail []string
+	Err    error
 }
 
 func (f *Fault) Error() string {

@@ -40,9 +40,9 @@ func checkAddress(a string) error {
 	return nil
 }
 
-// refuse is the verdict on an address that is not shown to the listener.
-func refuse(to string, stage deliver.Stage, err error) deliver.Status {
-	return deliver.Status{To: to, Class: deliver.Refused, Stage: stage, Reply: deliver.Reply{Text: err.Error()}}
+// refuse is the verdict on a recipient that is not shown to the listener.
+func refuse(to string, err error) deliver.Status {
+	return deliver.Status{To: to, Class: deliver.Refused, Stage: deliver.AtRcpt, Reply: deliver.Reply{Text: err.Error()}}
 }
 
 // params are the parameters of MAIL, in the order of the reference.

@@ -55,7 +55,7 @@ func (t *transaction) addresses(e deliver.Envelope) (to []string, fallback strin
 	for _, a := range e.To {
 		a = t.sink.complete(t.session.host, a)
 		if err := checkRecipient(a); err != nil {
-			t.outcome.Status = append(t.outcome.Status, refuse(a, deliver.AtRcpt, err))
+			t.outcome.Status = append(t.outcome.Status, refuse(a, err))
 			continue
 		}
 		to = append(to, a)
