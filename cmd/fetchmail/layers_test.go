@@ -42,7 +42,9 @@ var mayImport = map[string][]string{
 	"cmd/fetchmail/demo": {"protocols/mailtest/..."},
 	// Test helpers: imported by tests and the demo only.
 	"protocols/mailtest":      {"protocols"},
+	"deliver/reftest":         {},
 	"protocols/mailtest/real": {},
+	"deliver/reftest":         {},
 }
 
 // home says which packages may import a third-party library. Libraries that are not named are free.

@@ -1,96 +1,166 @@
 package header
 
-// Addresses are the bare addresses in the value of an address field, in order. Comments and display names are left
-// out. It is generous: what is not an address by RFC 5322 may still be found.
+import (
+	"bytes"
+	"strings"
+)
+
+// Addresses are the bare addresses in the value of an address field, in order. Comments and display names are left out.
+// What is found is what the reference finds, which is generous: a group's name stays with its first member, and words
+// that stand apart are joined.
 func Addresses(value []byte) []string {
 	var out []string
-	for s := (scanner{in: value}); s.next(); {
-		if s.addr != "" {
-			out = append(out, s.addr)
+	s := scanner{in: value}
+	for {
+		a, ok := s.next()
+		if !ok {
+			return out
+		}
+		if a != "" {
+			out = append(out, a)
 		}
 	}
-	return out
+}
+
+// first is the first address in the value of a field. ok is false if there is nothing in it; <> is an address, "".
+func first(value []byte) (addr string, ok bool) {
+	s := scanner{in: value}
+	return s.next()
 }
 
 // scanner cuts the value of an address field into addresses.
 type scanner struct {
-	in   []byte
-	pos  int
-	addr string // the address found
-	end  int    // offset in in behind its last octet
+	in  []byte
+	pos int
+	buf []byte
+	cut bool // a backslash stands where the field ends: nothing before it counts
 }
 
-// next finds the next address; addr is "" for an empty one (RFC 5321 null sender, an empty group).
-func (s *scanner) next() bool {
-	if s.pos >= len(s.in) {
+// next reads up to the comma that ends an address, or to the end of the field.
+func (s *scanner) next() (string, bool) {
+	s.buf = s.buf[:0]
+	begun := false // a comma ends nothing yet
+	for ; s.pos < len(s.in) && !s.atEnd(); s.pos++ {
+		switch c := s.in[s.pos]; {
+		case c == ',':
+			if begun {
+				s.pos++
+				return string(s.buf), true
+			}
+		case c == '(':
+			s.comment()
+		case c == '<':
+			s.buf = s.buf[:0]
+			s.pos++
+			if s.angle() {
+				return s.skipTail(), true
+			}
+			return s.rest()
+		case c == '"':
+			s.quoted()
+		case c == '\\':
+			s.escaped()
+		case !isSpace(c):
+			s.buf = append(s.buf, c)
+			begun = true
+		}
+	}
+	s.pos = len(s.in)
+	return s.rest()
+}
+
+// rest is what the end of the field has left of an address.
+func (s *scanner) rest() (string, bool) {
+	return string(bytes.TrimRight(s.buf, " \t\r\n\v\f")), len(s.buf) > 0 && !s.cut
+}
+
+// atEnd tells that the field ends here: a line end that no folded line follows.
+func (s *scanner) atEnd() bool {
+	if s.in[s.pos] != '\n' {
 		return false
 	}
-	var buf []byte
-	angle, closed := false, false
-	s.end = -1
-	for s.pos < len(s.in) {
-		c := s.in[s.pos]
-		switch {
-		case c == '(':
-			s.pos = skipComment(s.in, s.pos)
-			continue
-		case c == '"':
-			q := skipQuoted(s.in, s.pos)
-			if !closed {
-				buf = append(buf, s.in[s.pos:q]...)
-				s.end = q
-			}
-			s.pos = q
-			continue
-		case c == '<':
-			buf, angle = buf[:0], true
-			s.end = s.pos + 1
-		case c == '>' && angle:
-			closed = true
-		case (c == ',' || c == ';') && (!angle || closed):
-			s.pos++
-			s.addr = string(buf)
-			return true
-		case c == ':' && !angle && !closed:
-			buf = buf[:0]
-		case c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == 0:
-		case !closed:
-			buf = append(buf, c)
-			s.end = s.pos + 1
-		}
-		s.pos++
-	}
-	s.addr = string(buf)
-	return true
+	rest := s.in[s.pos+1:]
+	return len(rest) == 0 || rest[0] != ' ' && rest[0] != '\t'
 }
 
-// skipComment is the offset behind the comment that begins at pos.
-func skipComment(in []byte, pos int) int {
-	depth := 0
-	for ; pos < len(in); pos++ {
-		switch in[pos] {
-		case '\\':
-			pos++
+// escaped takes a backslash and what follows.
+func (s *scanner) escaped() {
+	s.buf = append(s.buf, '\\')
+	if s.pos+1 < len(s.in) {
+		s.pos++
+		if s.atEnd() {
+			s.cut = true
+			s.pos--
+			return
+		}
+		s.buf = append(s.buf, s.in[s.pos])
+	}
+}
+
+// comment stops at the parenthesis that closes the one at pos.
+func (s *scanner) comment() {
+	for depth := 0; s.pos < len(s.in) && !s.atEnd(); s.pos++ {
+		switch s.in[s.pos] {
 		case '(':
 			depth++
 		case ')':
 			if depth--; depth == 0 {
-				return pos + 1
+				return
 			}
 		}
 	}
-	return len(in)
+	s.pos--
 }
 
-// skipQuoted is the offset behind the quoted string that begins at pos.
-func skipQuoted(in []byte, pos int) int {
-	for pos++; pos < len(in); pos++ {
-		switch in[pos] {
+// quoted takes a quoted string and stops at the quote that closes it.
+func (s *scanner) quoted() {
+	s.buf = append(s.buf, '"')
+	for s.pos++; s.pos < len(s.in) && !s.atEnd(); s.pos++ {
+		switch c := s.in[s.pos]; c {
 		case '\\':
-			pos++
+			s.escaped()
 		case '"':
-			return pos + 1
+			s.buf = append(s.buf, c)
+			return
+		default:
+			s.buf = append(s.buf, c)
 		}
 	}
-	return len(in)
+	s.pos--
 }
+
+// angle takes what is between < and >, blanks included, and tells whether there was a >. It stops behind it.
+func (s *scanner) angle() bool {
+	for ; s.pos < len(s.in) && !s.atEnd(); s.pos++ {
+		switch c := s.in[s.pos]; c {
+		case '<':
+			s.buf = s.buf[:0]
+		case '>':
+			s.pos++
+			return true
+		case '"':
+			s.quoted()
+		case '\\':
+			s.escaped()
+		default:
+			s.buf = append(s.buf, c)
+		}
+	}
+	s.pos = len(s.in)
+	return false
+}
+
+// skipTail passes over what stands between an angle address and the next comma, and returns the address.
+func (s *scanner) skipTail() string {
+	for s.pos < len(s.in) && !s.atEnd() {
+		c := s.in[s.pos]
+		s.pos++
+		if c == ',' {
+			break
+		}
+	}
+	return string(s.buf)
+}
+
+// safe tells that an address can stand in a command. A folded address cannot: its line end would be the command's.
+func safe(addr string) bool { return !strings.ContainsAny(addr, "\r\n\x00") }

@@ -12,44 +12,70 @@ var ErrBad = errors.New("incorrect header line found")
 
 // Block is the header of one message.
 type Block struct {
-	raw    []byte
+	raw    []byte // as received
+	text   []byte // the same without NUL octets, and with a line end
 	fields []field
-	end    int  // offset behind the last header line, where the empty line begins
-	blank  bool // there was an empty line
+	rest   int // offset in raw of what is text, because a line that seems blank has ended the header; 0 if nothing is
 }
 
-// field is one header field, or a line that is none (name 0 octets long). Offsets into Block.raw.
+// field is one header field with its folded lines. A line that is no field has a name of 0 octets. Offsets into text.
 type field struct {
 	start, nameEnd, value, end int
 }
 
 // Parse reads a header as it was received: lines that end in CRLF or LF, with the empty line at its end if there was
 // one. The Block is valid even if err, which wraps ErrBad, is not nil. Parse keeps raw and never changes it.
+//
+// NUL octets are taken out, as the reference does. A line that is empty but for NULs and carriage returns ends the
+// header as well; what follows it in raw is text.
 func Parse(raw []byte) (*Block, error) {
 	b := &Block{raw: raw}
+	if n := len(raw); n > 0 && raw[n-1] != '\n' {
+		raw = append(raw[:n:n], '\r', '\n')
+	}
+	b.text = raw
+	clean := bytes.IndexByte(raw, 0) < 0
+	if !clean {
+		b.text = make([]byte, 0, len(raw))
+	}
 	var err error
-	for pos := 0; pos < len(raw); {
+	for pos, n := 0, 1; pos < len(raw); n++ {
 		next := lineEnd(raw, pos)
 		line := raw[pos:next]
 		if isBlank(line) {
-			b.blank = true
 			break
 		}
-		switch {
-		case (line[0] == ' ' || line[0] == '\t') && len(b.fields) > 0:
-			b.fields[len(b.fields)-1].end = next
-		case pos == 0 && isFromLine(line):
-		default:
-			f, ok := parseField(raw, pos, next)
-			if !ok && err == nil {
-				err = fmt.Errorf("%w: line %d", ErrBad, 1+bytes.Count(raw[:pos], []byte{'\n'}))
-			}
-			b.fields = append(b.fields, f)
+		if seemsBlank(line) {
+			b.rest = next
+			break
+		}
+		at := pos
+		if !clean {
+			at = len(b.text)
+			b.text = appendWithout(b.text, line, 0)
+		}
+		if !b.add(at, at+len(line)-bytes.Count(line, []byte{0})) && err == nil {
+			err = fmt.Errorf("%w in line %d", ErrBad, n)
 		}
 		pos = next
-		b.end = next
 	}
 	return b, err
+}
+
+// add notes the line of text between two offsets, and tells whether it can stand in a header.
+func (b *Block) add(pos, end int) bool {
+	line := b.text[pos:end]
+	f := field{start: pos, nameEnd: pos, value: pos, end: end}
+	if n := len(b.fields); n > 0 && isFold(line) {
+		b.fields[n-1].end = f.end
+		return true
+	}
+	colon := bytes.IndexByte(line, ':')
+	if colon >= 0 {
+		f.nameEnd, f.value = pos+colon, pos+colon+1
+	}
+	b.fields = append(b.fields, f)
+	return colon >= 0 || isFold(line)
 }
 
 // lineEnd is the offset behind the line that begins at pos.
@@ -64,34 +90,29 @@ func isBlank(line []byte) bool {
 	return len(line) == 1 && line[0] == '\n' || len(line) == 2 && line[0] == '\r' && line[1] == '\n'
 }
 
-// isFromLine recognises what mailbox files put in front of a message.
-func isFromLine(line []byte) bool {
-	return bytes.HasPrefix(line, []byte("From ")) || bytes.HasPrefix(line, []byte(">From "))
+// seemsBlank tells that there is nothing in a line but what is not seen.
+func seemsBlank(line []byte) bool {
+	return len(bytes.Trim(line, "\x00\r\n")) == 0
 }
 
-func parseField(raw []byte, pos, next int) (field, bool) {
-	f := field{start: pos, nameEnd: pos, value: pos, end: next}
-	colon := bytes.IndexByte(raw[pos:next], ':')
-	if colon <= 0 {
-		return f, false
-	}
-	name := bytes.TrimRight(raw[pos:pos+colon], " \t")
-	for _, c := range name {
-		if c <= ' ' || c >= 0x7f {
-			return f, false
+func isFold(line []byte) bool { return len(line) > 0 && (line[0] == ' ' || line[0] == '\t') }
+
+func appendWithout(out, in []byte, c byte) []byte {
+	for {
+		i := bytes.IndexByte(in, c)
+		if i < 0 {
+			return append(out, in...)
 		}
+		out = append(out, in[:i]...)
+		in = in[i+1:]
 	}
-	if len(name) == 0 {
-		return f, false
-	}
-	f.nameEnd = pos + len(name)
-	f.value = pos + colon + 1
-	return f, true
 }
 
-func (b *Block) name(f field) []byte  { return b.raw[f.start:f.nameEnd] }
-func (b *Block) value(f field) []byte { return b.raw[f.value:f.end] }
+func (b *Block) name(f field) []byte  { return b.text[f.start:f.nameEnd] }
+func (b *Block) value(f field) []byte { return b.text[f.value:f.end] }
+func (b *Block) lines(f field) []byte { return b.text[f.start:f.end] }
 
+// is compares names; one with a blank before its colon is another name.
 func (b *Block) is(f field, name string) bool {
 	return f.nameEnd-f.start == len(name) && bytes.EqualFold(b.name(f), []byte(name))
 }
@@ -111,12 +132,18 @@ func (b *Block) Values(name string) [][]byte {
 	return vs
 }
 
-// Has tells whether there is a field called name.
-func (b *Block) Has(name string) bool {
-	for _, f := range b.fields {
-		if b.is(f, name) {
-			return true
+// last is the last field called name.
+func (b *Block) last(name string) (field, bool) {
+	for i := len(b.fields) - 1; i >= 0; i-- {
+		if b.is(b.fields[i], name) {
+			return b.fields[i], true
 		}
 	}
-	return false
+	return field{}, false
+}
+
+// Has tells whether there is a field called name.
+func (b *Block) Has(name string) bool {
+	_, ok := b.last(name)
+	return ok
 }

@@ -3,7 +3,7 @@ package header
 import "bytes"
 
 // Edit says how a header is to be changed before it is handed on. The zero value changes only what is always changed:
-// a From_ line, Return-Path and empty Status lines are dropped.
+// From_ lines, the Return-Path and empty Status lines are dropped.
 type Edit struct {
 	Host       string // canonical name of the mail server; local addresses are completed with it
 	RemoteUser string // the account there; for messages without a header
@@ -13,63 +13,93 @@ type Edit struct {
 	DropStatus    bool // option dropstatus
 	DropDelivered bool // option dropdelivered
 	MimeDecode    bool // decode encoded words (option mimedecode)
-	ReturnPath    bool // keep the address of Return-Path in a line of its own in front (for an MDA, a Maildir)
+	ReturnPath    bool // keep the Return-Path (for an MDA, a Maildir)
 
-	// Received is put in front of everything: the lines of Received, with line ends, or nothing.
+	// Received are the lines of Received, with line ends, or nothing. They go in front of the trace of other hosts, that
+	// is before the first line that has "Received:" in it, otherwise in front of everything.
 	Received []byte
 	// Warning, if not empty, becomes the last header line, X-Fetchmail-Warning.
 	Warning string
 }
 
+var received = []byte("Received:")
+
 // Edit returns the header as it is to be handed on, with the empty line at its end. Line ends within it are those that
 // were received; what is added ends in CRLF.
 func (b *Block) Edit(e Edit) []byte {
-	out := make([]byte, 0, len(b.raw)+len(e.Received)+len(b.raw)/8+256)
-	out = append(out, e.Received...)
-	if len(b.fields) == 0 {
-		return append(out, headerless(e)...)
-	}
-	for _, f := range b.fields {
-		if b.dropped(f, e) {
+	out := make([]byte, 0, len(b.text)+len(e.Received)+len(b.text)/8+256)
+	path, _ := b.returnPath(e.Rewrite, e.Host)
+	for i, f := range b.fields {
+		if i == path && !e.ReturnPath || b.dropped(f, e) {
 			continue
 		}
 		out = b.appendField(out, f, e)
 	}
-	if n := len(out); n > 0 && out[n-1] != '\n' {
-		out = append(out, '\r', '\n')
+	if len(out) == 0 {
+		out = append(append(out, e.Received...), headerless(e)...)
+	} else {
+		out = trace(out, e.Received)
 	}
 	if e.Warning != "" {
 		out = append(out, "X-Fetchmail-Warning: "+e.Warning+"\r\n"...)
 	}
-	return append(out, '\r', '\n')
+	out = append(out, '\r', '\n')
+	if b.rest > 0 {
+		out = append(out, b.raw[b.rest:]...)
+	}
+	return out
+}
+
+// trace puts our Received lines into their place.
+func trace(head, lines []byte) []byte {
+	if len(lines) == 0 {
+		return head
+	}
+	at := bytes.Index(head, received)
+	if at >= 0 {
+		at = bytes.LastIndexByte(head[:at], '\n') + 1
+	} else {
+		at = 0
+	}
+	head = append(head, lines...)
+	copy(head[at+len(lines):], head[at:len(head)-len(lines)])
+	copy(head[at:], lines)
+	return head
 }
 
 func (b *Block) appendField(out []byte, f field, e Edit) []byte {
-	v := b.raw[f.start:f.end]
+	lines := b.lines(f)
+	at := len(out)
 	if e.Rewrite && b.rewritten(f) {
-		v = rewrite(append([]byte(nil), v[:f.value-f.start]...), b.value(f), e.Host)
+		out = append(out, lines[:f.value-f.start]...)
+		out = rewrite(out, b.value(f), e.Host)
+	} else {
+		out = append(out, lines...)
 	}
-	for i := bytes.IndexByte(v, 0); i >= 0; i = bytes.IndexByte(v, 0) { // the reference loses them
-		out = append(out, v[:i]...)
-		v = v[i+1:]
+	if e.MimeDecode {
+		out = decodeWords(out, at)
 	}
-	return append(out, v...)
+	return out
 }
 
 func (b *Block) dropped(f field, e Edit) bool {
 	switch {
-	case b.is(f, "Return-Path"):
-		return !e.ReturnPath
 	case b.is(f, "Status"), b.is(f, "X-Mozilla-Status"):
 		return e.DropStatus || len(bytes.TrimSpace(b.value(f))) == 0
 	case b.is(f, "Delivered-To"):
 		return e.DropDelivered
 	}
-	return false
+	return isFromLine(b.lines(f))
+}
+
+// isFromLine recognises what mailbox files put in front of a message.
+func isFromLine(line []byte) bool {
+	line = bytes.TrimPrefix(line, []byte(">"))
+	return len(line) >= 5 && bytes.EqualFold(line[:5], []byte("From "))
 }
 
 // headerless is the header that a message gets that has none.
 func headerless(e Edit) string {
 	return "From: FETCHMAIL-DAEMON\r\nTo: " + e.Invoker + "\r\nSubject: Headerless mail from " + e.RemoteUser +
-		"'s mailbox on " + e.Host + "\r\n\r\n"
+		"'s mailbox on " + e.Host + "\r\n"
 }

@@ -2,7 +2,7 @@ package header
 
 // rewrittenFields are the fields whose local addresses are completed (fetchmail(1), "--norewrite", names fewer).
 var rewrittenFields = []string{"From", "To", "Reply-To", "Cc", "Bcc", "Sender", "Apparently-From", "Apparently-To",
-	"Resent-From", "Resent-To", "Resent-Cc", "Resent-Bcc", "Resent-Sender", "Resent-Reply-To"}
+	"Resent-From", "Resent-To", "Resent-Cc", "Resent-Bcc", "Resent-Sender", "Return-Path"}
 
 func (b *Block) rewritten(f field) bool {
 	for _, name := range rewrittenFields {

@@ -5,91 +5,96 @@ import (
 	"strings"
 )
 
-// senderFields are searched for the reverse path, in this order.
-var senderFields = []string{"Return-Path", "Resent-Sender", "Sender", "Resent-From", "From", "Reply-To", "Apparently-From"}
-
-// Sender is the reverse path of the message, without angle brackets: the first address of the first field that has one,
-// completed with host if it is local. "" is the null sender. fallback is returned if no field has an address
-// (account@host).
+// Sender is the reverse path of the message, without angle brackets: the first address of the first field, in the order
+// Return-Path, Resent-Sender, Sender, Resent-From, From, Reply-To, Apparently-From, that has one. "" is the null sender.
+//
+// rewriting is the option rewrite: local addresses are completed with host first. Without it a local Sender is passed
+// over and any other address gets the host here. fallback is for a message without a usable address: account@host.
 func (b *Block) Sender(rewriting bool, host, fallback string) string {
-	for _, name := range senderFields {
-		for _, v := range b.Values(name) {
-			addrs := Addresses(v)
-			if len(addrs) == 0 {
-				if name == "Return-Path" && bytes.Contains(v, []byte("<>")) {
-					return ""
-				}
-				continue
-			}
-			a := addrs[0]
-			if strings.ContainsAny(a, "@!") {
-				return a
-			}
-			if name == "Return-Path" || !rewriting && strings.HasSuffix(name, "Sender") {
-				continue
-			}
-			return a + "@" + host
-		}
+	a, null := b.sender(rewriting, host)
+	switch {
+	case null:
+		return ""
+	case a == "" || a[0] == '@':
+		return fallback
+	case !global(a):
+		return a + "@" + host
 	}
-	return fallback
+	return a
 }
 
-// BodyType is the parameter BODY of MAIL FROM (RFC 6152): "", "7BIT" or "8BITMIME". pass8bits is the option of this name.
-func (b *Block) BodyType(pass8bits bool) string {
-	if pass8bits {
-		return "8BITMIME"
+// LocalSender is Sender as an MDA and a BSMTP file see it: an address that is local without rewriting stays so.
+func (b *Block) LocalSender(rewriting bool, host, fallback string) string {
+	a, null := b.sender(rewriting, host)
+	if a == "" && !null {
+		return fallback
 	}
-	if !b.Has("MIME-Version") {
-		return ""
+	return a
+}
+
+// sender is the reverse path as the header tells it: null if that is <>, "" if there is none.
+func (b *Block) sender(rewriting bool, host string) (addr string, null bool) {
+	if i, a := b.returnPath(rewriting, host); i >= 0 && safe(a) {
+		return a, a == ""
 	}
-	switch m := b.MIME(); {
-	case m.Encoding == "7bit":
-		return "7BIT"
-	case m.Encoding == "8bit", m.Encoding == "quoted-printable", m.Encoding == "" && m.Boundary != "":
-		return "8BITMIME"
+	for _, name := range []string{"Resent-Sender", "Sender"} {
+		if a, ok := b.lastGlobal(name, rewriting, host); ok {
+			return a, false
+		}
+	}
+	for _, name := range []string{"Resent-From", "From", "Reply-To", "Apparently-From"} {
+		if f, ok := b.last(name); ok {
+			if a, ok := b.firstOf(f, rewriting, host); ok {
+				return keepSafe(a), false
+			}
+		}
+	}
+	return "", false
+}
+
+// returnPath is the index of the field that tells the reverse path, and its address: the first Return-Path that has
+// one. The index is -1 if there is none.
+func (b *Block) returnPath(rewriting bool, host string) (int, string) {
+	for i, f := range b.fields {
+		if b.is(f, "Return-Path") {
+			if a, ok := b.firstOf(f, rewriting, host); ok {
+				return i, a
+			}
+		}
+	}
+	return -1, ""
+}
+
+// lastGlobal is the address of the last field called name that has a host somewhere.
+func (b *Block) lastGlobal(name string, rewriting bool, host string) (string, bool) {
+	for i := len(b.fields) - 1; i >= 0; i-- {
+		if f := b.fields[i]; b.is(f, name) && bytes.ContainsAny(b.rewrite(f, rewriting, host), "@!") {
+			a, ok := b.firstOf(f, rewriting, host)
+			return keepSafe(a), ok
+		}
+	}
+	return "", false
+}
+
+// firstOf is the first address of a field, as it is after rewriting.
+func (b *Block) firstOf(f field, rewriting bool, host string) (string, bool) {
+	return first(b.rewrite(f, rewriting, host))
+}
+
+// rewrite is the value of a field, after rewriting.
+func (b *Block) rewrite(f field, rewriting bool, host string) []byte {
+	if rewriting && b.rewritten(f) {
+		return rewrite(nil, b.value(f), host)
+	}
+	return b.value(f)
+}
+
+// global tells that an address says where it belongs.
+func global(addr string) bool { return strings.ContainsAny(addr, "@!") }
+
+func keepSafe(a string) string {
+	if safe(a) {
+		return a
 	}
 	return ""
-}
-
-// MIME are the facts that decoding of a body depends on.
-type MIME struct {
-	Version  bool   // there is a MIME-Version
-	Encoding string // Content-Transfer-Encoding, in lower case; "" if there is none
-	Boundary string // of a multipart, without the leading "--"; "" if it is none
-}
-
-// MIME are the message's own facts (RFC 2045).
-func (b *Block) MIME() MIME {
-	m := MIME{Version: b.Has("MIME-Version")}
-	for _, v := range b.Values("Content-Transfer-Encoding") {
-		m.Encoding = strings.ToLower(strings.TrimSpace(string(v)))
-	}
-	for _, v := range b.Values("Content-Type") {
-		m.Boundary = boundary(v)
-	}
-	return m
-}
-
-// boundary is the boundary parameter of the value of a Content-Type that is multipart.
-func boundary(v []byte) string {
-	low := bytes.ToLower(v)
-	if !bytes.Contains(low, []byte("multipart/")) {
-		return ""
-	}
-	i := bytes.Index(low, []byte("boundary="))
-	if i < 0 {
-		return ""
-	}
-	v = v[i+len("boundary="):]
-	if len(v) > 0 && v[0] == '"' {
-		v = v[1:]
-		if j := bytes.IndexByte(v, '"'); j >= 0 {
-			v = v[:j]
-		}
-		return string(v)
-	}
-	if j := bytes.IndexAny(v, " \t\r\n;"); j >= 0 {
-		v = v[:j]
-	}
-	return string(v)
 }
