@@ -751,11 +751,13 @@ func topLines(raw []byte, n int) []byte {
 	return raw[:end]
 }
 
+var dot = []byte(".")
+
 // stuff writes text with the dots at line starts doubled (RFC 1939, section 3).
 func stuff(w io.Writer, text []byte) error {
 	for len(text) > 0 {
 		if text[0] == '.' {
-			if _, err := io.WriteString(w, "."); err != nil {
+			if _, err := w.Write(dot); err != nil {
 				return err
 			}
 		}

@@ -21,6 +21,11 @@
 // nothing before we have read what it wrote. Answers are read in order. An answer that is neither +OK nor -ERR while
 // others are outstanding ends the session, because what belongs to which message cannot be told any more.
 //
+// # Old and new
+//
+// List says how. All UIDs come in one answer, also where the option fastuidl asks for a search by bisection: that takes
+// a round trip for each step, and is wrong about messages that were put between old ones.
+//
 // # Deletion
 //
 // POP3 deletes at QUIT and only then (RFC 1939, section 6). Commit reads the answers to all DELE commands, makes sure

@@ -162,12 +162,9 @@ func (s *Session) answer() (request, error) {
 		return request{}, err
 	}
 	r := s.queue[0]
-	phase := protocols.Fetching
 	_, err := s.lib.ReadOne()
-	command := ""
 	if err != nil {
-		command = s.commandOf(r)
-		err = s.fault(phase, command)
+		err = s.fault(protocols.Fetching, s.commandOf(r))
 	}
 	s.queue = s.queue[1:]
 	s.sent--

@@ -92,7 +92,7 @@ func (c *lineConn) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		c.received(string(line))
+		c.received(line)
 		c.last = append(c.last[:0], line...)
 		var text []byte
 		c.kind, text = parseStatus(c.last)
@@ -177,9 +177,9 @@ func (c *lineConn) flush() error {
 // lastLine is the last status line as the server sent it, without line end.
 func (c *lineConn) lastLine() string { return string(c.last) }
 
-func (c *lineConn) received(line string) {
+func (c *lineConn) received(line []byte) {
 	if c.trace != nil {
-		c.trace(wire.Received, line)
+		c.trace(wire.Received, string(line))
 	}
 }
 

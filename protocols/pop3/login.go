@@ -418,12 +418,12 @@ func (c *channel) Receive() (auth.Step, error) {
 	if string(line) == "+" || bytes.HasPrefix(line, []byte("+ ")) {
 		c.challenges++
 		c.s.line.kind = garbage
-		c.s.line.received("+ *")
+		c.s.line.received([]byte("+ *"))
 		return auth.Step{Kind: auth.Continue, Text: string(bytes.TrimLeft(line[1:], " "))}, nil
 	}
 	var text []byte
 	c.s.line.kind, text = parseStatus(line)
-	c.s.line.received(string(c.s.line.last))
+	c.s.line.received(c.s.line.last)
 	switch c.s.line.kind {
 	case granted:
 		return auth.Step{Kind: auth.Done, Text: string(text)}, nil

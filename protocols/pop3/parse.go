@@ -26,8 +26,8 @@ func parseUID(line []byte) (num int, uid string, ok bool) {
 	return num, string(u), true
 }
 
-// parseSize splits a line of LIST: number and octets. ok is false if there is no number; size is -1 if it is none
-// or negative.
+// parseSize splits a line of LIST: number and octets. ok is false if one of them is no number; size is -1 if it is
+// negative.
 func parseSize(line []byte) (num int, size int64, ok bool) {
 	f, rest := field(line)
 	if num, ok = number(f); !ok {
@@ -35,10 +35,7 @@ func parseSize(line []byte) (num int, size int64, ok bool) {
 	}
 	f, _ = field(rest)
 	size, err := strconv.ParseInt(string(f), 10, 64)
-	if err != nil || size < 0 {
-		return num, -1, true
-	}
-	return num, size, true
+	return num, max(size, -1), err == nil
 }
 
 // field cuts the first word off.

@@ -49,7 +49,7 @@ func TestUIDLines(t *testing.T) {
 func TestSizeLines(t *testing.T) {
 	for line, want := range map[string]string{
 		"1 100": "1 100", "2  9223372036854775807": "2 9223372036854775807", "3 0": "3 0", "4 10 extra": "4 10",
-		"1 9223372036854775808": "1 -1", "1 -5": "1 -1", "1 abc": "1 -1", "1": "1 -1", "abc": "", "": "", "0 5": "", "-1 5": "",
+		"1 -5": "1 -1", "1 9223372036854775808": "", "1 abc": "", "1": "", "abc": "", "": "", "0 5": "", "-1 5": "",
 	} {
 		num, size, ok := parseSize([]byte(line))
 		got := fmt.Sprintf("%d %d", num, size)

@@ -58,9 +58,9 @@ type seam struct{ line *lineConn }
 // Dial implements gopop3.Dialer.
 func (d seam) Dial(_, _ string) (net.Conn, error) { return d.line, nil }
 
-// Traits implements protocols.Session.
+// Traits implements protocols.Session. The protocol is POP3 under all its names.
 func (s *Session) Traits() protocols.Traits {
-	return protocols.Traits{Protocol: s.o.Protocol, Peer: s.conn.PeerIP(), Octets: true, CommitEnds: true}
+	return protocols.Traits{Protocol: "POP3", Peer: s.conn.PeerIP(), Octets: true, CommitEnds: true}
 }
 
 // Conn is the connection, for what Received lines say about it.
@@ -158,7 +158,7 @@ func (s *Session) lines(phase protocols.Phase, op string, limit int, each func(l
 		if err != nil {
 			return s.fault(phase, op)
 		}
-		s.line.received(string(line))
+		s.line.received(line)
 		if len(line) > 0 && line[0] == '.' {
 			if len(line) == 1 {
 				return nil
