@@ -127,6 +127,9 @@ func absolute(t target, scope Scope, dir string) {
 			continue
 		}
 		p := o.at(t).(*string)
+		if o.New && strings.HasPrefix(*p, "~/") { // the home directory; the reference knows no such thing
+			continue
+		}
 		if *p == "" || *p == "-" && o.Name == "bsmtp" || filepath.IsAbs(*p) || dir == "" {
 			continue
 		}
@@ -137,8 +140,7 @@ func absolute(t target, scope Scope, dir string) {
 // servers makes the entries of the file, then those that only the command line names.
 func (r *resolver) servers() {
 	for _, e := range r.file.entries {
-		s := r.server(e)
-		r.cfg.Servers = append(r.cfg.Servers, s)
+		r.cfg.Servers = append(r.cfg.Servers, r.server(e))
 	}
 	for _, name := range r.line.Servers {
 		if !r.known(name) {
@@ -146,9 +148,6 @@ func (r *resolver) servers() {
 			s.set.add(option("via").index)
 			r.cfg.Servers = append(r.cfg.Servers, r.server(s))
 		}
-	}
-	for _, s := range r.cfg.Servers {
-		s.Active = !s.Skip && len(r.line.Servers) == 0 || slices.ContainsFunc(r.line.Servers, s.called)
 	}
 }
 
@@ -176,6 +175,7 @@ func (r *resolver) server(e *Server) *Server {
 	}
 	merge(t, target{server: &r.line.Server}, extend)
 	r.serverDefaults(&s)
+	s.Active = !s.Skip && len(r.line.Servers) == 0 || slices.ContainsFunc(r.line.Servers, s.called)
 	for i, u := range e.Users {
 		s.Users[i] = r.user(&s, u, defaults)
 	}
@@ -232,7 +232,7 @@ func (r *resolver) userDefaults(s *Server, u *User) {
 		u.set.add(d.remote)
 	}
 	u.HasPassword = u.set.has(d.password)
-	if !u.HasPassword && r.env.Netrc != nil && !needsNoPassword(s) && !s.Skip {
+	if !u.HasPassword && r.env.Netrc != nil && !needsNoPassword(s) && s.Active {
 		if u.Password, u.HasPassword = r.env.Netrc(s.Name, u.Remote); !u.HasPassword && s.Via != "" {
 			u.Password, u.HasPassword = r.env.Netrc(s.Via, u.Remote)
 		}
@@ -376,20 +376,23 @@ func (r *resolver) checkService(s *Server, u *User) error {
 	return nil
 }
 
-// checkPort warns of a port for wrapped TLS that is used without.
+// checkPort warns of a port for wrapped TLS that is used without, and the other way round.
 func (r *resolver) checkPort(s *Server, u *User) {
-	if u.SSL || u.SSLMode == "wrapped" {
-		return
-	}
+	wrapped, plain := "", ""
 	switch s.Protocol {
 	case POP3, APOP, KPOP, SDPS:
-		if s.Service == "995" || s.Service == "pop3s" {
-			r.warn("fetchmail: WARNING: %s configuration invalid, you normally need --ssl for port 995/service pop3s.", s.Name)
-		}
+		wrapped, plain = "995/pop3s", "110/pop3/pop-3"
 	case IMAP:
-		if s.Service == "993" || s.Service == "imaps" {
-			r.warn("fetchmail: WARNING: %s configuration invalid, you normally need --ssl for port 993/service imaps.", s.Name)
-		}
+		wrapped, plain = "993/imaps", "143/imap/imap2"
+	}
+	port, service, _ := strings.Cut(wrapped, "/")
+	is := func(list string) bool { return slices.Contains(strings.Split(list, "/"), s.Service) }
+	switch ssl := u.SSL || u.SSLMode == "wrapped"; {
+	case wrapped == "":
+	case !ssl && is(wrapped):
+		r.warn("fetchmail: WARNING: %s configuration invalid, you normally need --ssl for port %s/service %s.", s.Name, port, service)
+	case ssl && is(plain):
+		r.warn("fetchmail: WARNING: %s configuration invalid, you normally need port %s/service %s for --ssl.", s.Name, port, service)
 	}
 }
 
@@ -430,7 +433,10 @@ func (r *resolver) knownService(name string) bool {
 	if n, err := strconv.Atoi(name); err == nil {
 		return n > 0 && n < 65536
 	}
-	if name == "kpop" {
+	switch name {
+	case "":
+		return false
+	case "kpop":
 		return true // fetchmail knows its own protocol
 	}
 	return r.env.LookupService != nil && r.env.LookupService(name)
