@@ -31,6 +31,7 @@ type CommandLine struct {
 	ConfigDump  string // "python", "json" or ""
 	ConfigCheck string // "text", "json" or ""
 
+	sink    string   // the option that says where mail goes
 	options []string // the options as given, for messages; values of secrets are not among them
 }
 
@@ -185,6 +186,9 @@ func form(field *string, o *Option, value, usual string) error {
 
 // set stores an option that takes a value.
 func (c *CommandLine) set(o *Option, value string) error {
+	if err := c.oneSink(o); err != nil {
+		return err
+	}
 	t := c.target(o)
 	switch o.Kind {
 	case Number:
@@ -212,11 +216,20 @@ func (c *CommandLine) set(o *Option, value string) error {
 	return nil
 }
 
-// addStrings adds a list with commas between its elements. smtphost may be given once only, as ever.
-func (c *CommandLine) addStrings(o *Option, t target, value string) error {
-	if o.Name == "smtphost" && t.set().has(o.index) {
-		return fmt.Errorf("fetchmail: option '--smtphost' was given twice; give a list with commas")
+// oneSink refuses a second of the options that say where mail goes, as fetchmail does; the same one twice, too.
+func (c *CommandLine) oneSink(o *Option) error {
+	switch o.Name {
+	case "smtphost", "mda", "bsmtp", "maildir", "mbox":
+		if c.sink != "" {
+			return fmt.Errorf("fetchmail: option '--%s' cannot follow '--%s': mail can go to one place only", o.Name, c.sink)
+		}
+		c.sink = o.Name
 	}
+	return nil
+}
+
+// addStrings adds a list with commas between its elements.
+func (c *CommandLine) addStrings(o *Option, t target, value string) error {
 	list := o.at(t).(*[]string)
 	*list = append(*list, strings.FieldsFunc(value, func(r rune) bool { return r == ',' })...)
 	t.set().add(o.index)
@@ -253,6 +266,9 @@ func (c *CommandLine) choose(o *Option, t target, value string) error {
 		word = "kerberos_v5" // here, not in the run control file, kerberos means version 5
 	}
 	o.setChoice(t, word)
+	if word == "kpop" {
+		option("auth").setChoice(t, "kerberos_v5")
+	}
 	return nil
 }
 

@@ -36,7 +36,7 @@ type Server struct {
 	Interval      int      // poll every Nth cycle; up to 1 = each
 	Envelope      string   // header that holds the envelope recipient, "" = not given
 	NoEnvelope    bool     // no envelope: do not look for one
-	EnvSkip       int      // number of envelope headers to skip
+	EnvSkip       int      // number of envelope headers to skip; none if below 1
 	QVirtual      string   // prefix to remove from local parts
 	Auth          Auth     // auth
 	DNS           bool     // dns

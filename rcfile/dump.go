@@ -79,7 +79,7 @@ func (d *dumper) userOption(o *Option, s *Server, u *User) {
 		switch {
 		case u.HasPassword:
 			d.string(u.Password)
-		case needsNoPassword(s) && !s.Skip:
+		case needsNoPassword(s) && s.Active:
 			d.string(u.Remote) // as the reference has it: a placeholder
 		default:
 			d.text("None")

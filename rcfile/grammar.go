@@ -322,8 +322,6 @@ func parseNumber(lex *lexer.PeekingLexer, o *Option, t target) error {
 	switch {
 	case o.Name == "daemon":
 		t.config.belowZero = int(min(n, 0))
-	case o.Name == "interval":
-		t.server.Interval = int(n) // a negative one means 0, but is reported as it was written
 	case o.Name == "timeout" && n == -1: // the default, also where defaults has another
 		t.server.Timeout = defaultTimeout
 	}
@@ -353,6 +351,9 @@ func (o *Option) setNumber(t target, n int64) {
 	switch field := o.at(t).(type) {
 	case *int:
 		*field = int(max(n, 0))
+		if o.Name == "interval" || o.Name == "envskip" {
+			*field = int(n) // means zero, too, but is reported as it was written
+		}
 	case *int64:
 		*field = max(n, 0)
 	}

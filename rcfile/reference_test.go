@@ -168,12 +168,16 @@ func TestReference(t *testing.T) {
 	for slot := range 3 {
 		wait.Go(func() {
 			for i := range jobs {
-				rc := (&generator{rand.New(rand.NewPCG(seed, uint64(i)))}).file()
+				g := &generator{rand.New(rand.NewPCG(seed, uint64(i)))}
+				rc := g.file()
 				args := []string{"--configdump"}
 				if i%8 == 7 {
 					args = []string{"-V"}
 				} else if i%8 == 3 {
 					args = []string{"-V", "-v"}
+				}
+				if g.chance(25) {
+					args = append(args, g.arguments()...)
 				}
 				want := r.run(t, slot, rc, args...)
 				got, cfg := r.ours(slot, rc, args...)
@@ -503,4 +507,64 @@ func (g *generator) value(o *Option) (tokens []string) {
 		}
 	}
 	return tokens
+}
+
+// arguments makes options and server names for the command line. Usage errors are left out: there the reference shows
+// its help.
+func (g *generator) arguments() (args []string) {
+	sink, sinks := false, []string{"smtphost", "mda", "bsmtp"}
+	for range 1 + g.IntN(4) {
+		f := flagList()[g.IntN(len(flagList()))]
+		if f.o.Scope == CommandLineOnly || f.o.New || sink && slices.Contains(sinks, f.o.Name) || f.o.Name == "pidfile" || f.o.Name == "logfile" {
+			continue
+		}
+		sink = sink || slices.Contains(sinks, f.o.Name)
+		name := "--" + g.one(f.names...)
+		short := f.short != "" && g.chance(40)
+		if short {
+			name = "-" + f.short
+		}
+		value, takes := g.argument(f)
+		switch {
+		case !takes:
+			args = append(args, name)
+		case short && value != "" && g.chance(50):
+			args = append(args, name+value)
+		case !short && g.chance(50):
+			args = append(args, name+"="+value)
+		default:
+			args = append(args, name, value)
+		}
+	}
+	if g.chance(30) {
+		args = append(args, g.one("joe", "mail.example.org", "other.example.org"))
+	}
+	return args
+}
+
+func (g *generator) argument(f flagHelp) (value string, takes bool) {
+	switch f.o.Kind {
+	case Flag:
+		return "", false
+	case Number:
+		return g.one("0", "1", "5", "0x10", "010", "100"), true
+	case Numbers:
+		return g.one("571", "1,2,3", "550,,551"), true
+	case Strings:
+		return g.one("a", "a,b", "a/24,b/2525", "/x"), true
+	case Service, Port:
+		return g.one("110", "pop3", "995", "0"), true
+	case Choice:
+		for {
+			word := g.one(f.o.Choices...)
+			if word == "external" || f.o.Name == "auth" && (keywords()[word] == "" || word == "apop" || word == "cram") {
+				continue
+			}
+			return word, true
+		}
+	}
+	if f.o.Name == "interface" {
+		return "eth0/192.0.2.1", true
+	}
+	return g.one("joe", "/x/y", "a b", "", "x%T", "rel/x"), true
 }
