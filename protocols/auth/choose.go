@@ -173,6 +173,8 @@ func (c *Choice) forced(o Offer, auth string) {
 		c.Ways = []Way{{Kind: None}}
 	case "cram-md5":
 		c.sasl("CRAM-MD5") // also if it is not offered, as the reference
+	case "ntlm", "msn":
+		c.ntlm(o, strings.ToUpper(auth))
 	case "external":
 		c.forcedExternal(o)
 	case "oauthbearer":
@@ -184,6 +186,15 @@ func (c *Choice) forced(o Offer, auth string) {
 	default:
 		c.named(o, strings.ToUpper(auth))
 	}
+}
+
+// ntlm is sent unasked on POP3, as the reference does; MSN is there only.
+func (c *Choice) ntlm(o Offer, mech string) {
+	if o.Protocol == POP3 || mech == "NTLM" && offers(o.Mechs, mech) {
+		c.sasl(mech)
+		return
+	}
+	c.runOut(o)
 }
 
 func (c *Choice) forcedExternal(o Offer) {

@@ -63,6 +63,8 @@ var mechanisms = map[string]func(user, secret string, s Server) (sasl.Client, er
 	"EXTERNAL":           external,
 	"OAUTHBEARER":        oauthBearer,
 	"XOAUTH2":            xoauth2,
+	"NTLM":               ntlm,
+	"MSN":                msn,
 	"SCRAM-SHA-1":        scramSHA1,
 	"SCRAM-SHA-256":      scramSHA256,
 	"SCRAM-SHA-1-PLUS":   scramSHA1Plus,
