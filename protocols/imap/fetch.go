@@ -191,8 +191,16 @@ func (s *Session) message(it protocols.Item, uid uint32, m *imapclient.FetchMess
 	if err != nil {
 		return msg, err
 	}
-	msg.Header, msg.HeaderSize, msg.BodySize = head, int64(len(head)), b.left
+	msg.Header, msg.HeaderSize, msg.BodySize = head, headerSize(head), b.left
 	return msg, nil
+}
+
+// headerSize is what status lines show; the reference shows nothing where there is no header.
+func headerSize(head []byte) int64 {
+	if len(head) == 0 {
+		return -1
+	}
+	return int64(len(head))
 }
 
 // body is the text of a message, or what is left of it. It holds up the library until it is read or closed.
@@ -209,7 +217,11 @@ type body struct {
 }
 
 func (s *Session) newBody(key uint32, m *imapclient.FetchMessageData, lit goimap.LiteralReader) *body {
-	b := &body{s: s, key: key, data: m, lit: lit, r: bufio.NewReaderSize(lit, 16<<10), left: lit.Size()}
+	if s.reader == nil {
+		s.reader = bufio.NewReaderSize(nil, 16<<10)
+	}
+	s.reader.Reset(lit)
+	b := &body{s: s, key: key, data: m, lit: lit, r: s.reader, left: lit.Size()}
 	s.open = b
 	return b
 }

@@ -29,6 +29,7 @@ type guest struct {
 	caps    []string // upper case, as the server said last; nil if it has not
 	preauth bool
 	strange bool // the greeting was no IMAP response
+	phase   protocols.Phase
 	long    []byte
 }
 
@@ -258,7 +259,10 @@ func (g *guest) secure(ctx context.Context) error {
 		return nil
 	}
 	if g.preauth { // nothing that such a server says can be trusted: RFC 8314, NO STARTTLS
-		return g.insecure(errors.New("the server greets with PREAUTH, which rules out STARTTLS"))
+		text := "STARTTLS is not permitted because of authenticated state (PREAUTH)"
+		return &protocols.Fault{Kind: protocols.Socket, Phase: protocols.LoggingIn, Op: "STARTTLS", Err: errors.New(text),
+			Detail: []string{g.o.Host + ": configuration requires TLS, but " + text +
+				". Aborting connection.  Server permitting, try --ssl instead (see manual)."}}
 	}
 	a, err := g.command("STARTTLS")
 	switch {

@@ -152,10 +152,16 @@ func (g *guest) loginLiterals(secret string) error {
 }
 
 func (g *guest) loggedIn(a answer, err error) error {
-	if err == nil && !a.ok() {
+	switch {
+	case err != nil:
+		return err
+	case a.status == "BAD": // the reference makes a difference
+		return &protocols.Fault{Kind: protocols.Server, Phase: protocols.LoggingIn, Op: "LOGIN", Reply: a.text,
+			Detail: []string{fmt.Sprintf("Unknown login or authentication error on %s@%s", g.o.User, g.o.Host)}}
+	case !a.ok():
 		return &auth.Refusal{Mech: "LOGIN", Reply: a.text}
 	}
-	return err
+	return nil
 }
 
 // channel carries a SASL exchange (RFC 3501, section 6.2.2; RFC 4959).
@@ -201,9 +207,11 @@ func (c *channel) Receive() (auth.Step, error) {
 
 // welcome goes from the greeting to the authenticated state.
 func (g *guest) welcome(ctx context.Context) error {
+	g.phase = protocols.Connecting
 	if err := g.greeting(); err != nil {
 		return err
 	}
+	g.phase = protocols.LoggingIn
 	if g.caps == nil || g.strange {
 		if err := g.capability(); err != nil {
 			return err

@@ -55,6 +55,8 @@ type Options struct {
 	// NoopInterval is how often a server without IDLE is asked for news.
 	NoopInterval time.Duration
 
+	classicOnly bool // for tests: the message by message way, whatever the server can do
+
 	// Trace takes the dialogue for -v, clean of secrets and of message text. It is called from several goroutines,
 	// one at a time.
 	Trace wire.Trace

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -43,6 +44,7 @@ type Session struct {
 	looping  bool  // a loop over Fetch is under way
 	fetching bool  // and in it a batch: nothing may be waited for
 	open     *body // the message that was yielded last
+	reader   *bufio.Reader
 	store    *storing
 	closed   bool
 }
@@ -60,7 +62,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	}
 	g := &guest{o: o, conn: conn}
 	if err := g.welcome(ctx); err != nil {
-		f := sessionFault(protocols.LoggingIn, "", err)
+		f := sessionFault(g.phase, "", err)
 		if f.Kind != protocols.Socket && f.Kind != protocols.Timeout {
 			g.leave()
 		}
@@ -229,8 +231,8 @@ func (s *Session) Select(ctx context.Context, folder string, readOnly bool) erro
 	if err != nil {
 		s.selected = false
 		f := sessionFault(protocols.Opening, op, s.fault(protocols.Opening, op, err))
-		if f.Kind == protocols.Server {
-			f.Detail = []string{"mailbox selection failed"}
+		if f.Kind != protocols.Timeout {
+			f.Detail = append(f.Detail, "mailbox selection failed")
 		}
 		return f
 	}
@@ -240,7 +242,7 @@ func (s *Session) Select(ctx context.Context, folder string, readOnly bool) erro
 	}
 	s.folder, s.readOnly, s.selected, s.listed = folder, readOnly, true, false
 	s.validity = data.UIDValidity
-	s.classic = !s.has("UIDPLUS") || s.validity == 0
+	s.classic = !s.has("UIDPLUS") || s.validity == 0 || s.o.classicOnly
 	s.store = newStoring()
 	return nil
 }
@@ -297,7 +299,11 @@ func (s *Session) List(ctx context.Context) (protocols.Listing, error) {
 	s.flush()
 	if !s.listed && !s.readOnly && !s.o.Keep && s.exists() > 0 {
 		if _, err := s.client.Expunge().Collect(); err != nil {
-			return protocols.Listing{}, s.fault(protocols.Opening, "EXPUNGE", err)
+			f := sessionFault(protocols.Opening, "EXPUNGE", s.fault(protocols.Opening, "EXPUNGE", err))
+			if f.Kind == protocols.Server {
+				f.Detail = []string{"expunge failed"}
+			}
+			return protocols.Listing{}, f
 		}
 	}
 	total := s.exists()
@@ -419,7 +425,8 @@ func (s *Session) settle() {
 	}
 }
 
-// Close ends the session: with LOGOUT if the server still listens. Marks stay, nothing is removed.
+// Close ends the session: with LOGOUT if the server still listens; the error tells that it did not answer as it must.
+// Marks stay, nothing is removed.
 func (s *Session) Close() error {
 	if s.closed {
 		return nil
@@ -429,13 +436,14 @@ func (s *Session) Close() error {
 		return s.filter.Close()
 	}
 	s.settle()
-	if !s.broken() {
+	var err error
+	if !s.broken() && s.life.Err() == nil {
 		s.flush()
-		s.goodbye()
+		err = s.goodbye()
 	}
 	s.closed = true
 	s.end()
-	return nil
+	return err
 }
 
 // end closes the connection; no literal may be unread.
@@ -446,11 +454,11 @@ func (s *Session) end() {
 }
 
 // goodbye says LOGOUT and waits a moment for the answer.
-func (s *Session) goodbye() {
+func (s *Session) goodbye() error {
 	if limit := s.o.Dialer.Timeout; limit == 0 || limit > byeTime {
 		s.conn.SetTimeout(byeTime)
 	}
-	_ = s.client.Logout().Wait()
+	return s.fault(protocols.Finishing, "LOGOUT", s.client.Logout().Wait())
 }
 
 var (

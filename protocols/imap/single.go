@@ -42,9 +42,9 @@ func (s *Session) byHeader(it protocols.Item) (*protocols.Message, error) {
 		return msg, err
 	}
 	rest := &laterBody{s: s, it: it, msg: msg}
-	msg.Header, msg.HeaderSize = head, int64(len(head))
-	if it.Size >= msg.HeaderSize {
-		msg.BodySize = it.Size - msg.HeaderSize
+	msg.Header, msg.HeaderSize = head, headerSize(head)
+	if it.Size >= int64(len(head)) {
+		msg.BodySize = it.Size - int64(len(head))
 	}
 	msg.Body, msg.Close = rest, rest.Close
 	return msg, nil
