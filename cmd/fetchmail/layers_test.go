@@ -42,7 +42,6 @@ var mayImport = map[string][]string{
 	"cmd/fetchmail/demo": {"protocols/mailtest/..."},
 	// Test helpers: imported by tests and the demo only.
 	"protocols/mailtest":      {"protocols"},
-	"deliver/reftest":         {},
 	"protocols/mailtest/real": {},
 	"deliver/reftest":         {},
 }
