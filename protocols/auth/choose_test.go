@@ -66,6 +66,8 @@ func TestChoose(t *testing.T) {
 		{IMAP, "ssh", "PLAIN", "none", "", ""},
 
 		{POP3, "external", "EXTERNAL", "EXTERNAL", "", ""},
+		{POP3, "otp", "OTP", "OTP", "", ""},
+		{POP3, "otp", "PLAIN", "", "", runOutPOP},
 		{POP3, "Implicit", "", "none", "", ""},
 		{POP3, "apop", "", "apop", "", ""},
 		{POP3, "any", "cram-md5 SCRAM-SHA-256 XOAUTH2", "CRAM-MD5 password", "", ""},

@@ -22,6 +22,7 @@
 //	OAUTHBEARER             RFC 7628
 //	XOAUTH2                 Google, Microsoft
 //	NTLM, MSN               MS-NLMP, version 2
+//	OTP                     RFC 2444, RFC 2289
 //	APOP                    RFC 1939, section 7 (a command of POP3, not SASL)
 //
 // # Secrets

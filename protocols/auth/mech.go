@@ -65,6 +65,7 @@ var mechanisms = map[string]func(user, secret string, s Server) (sasl.Client, er
 	"XOAUTH2":            xoauth2,
 	"NTLM":               ntlm,
 	"MSN":                msn,
+	"OTP":                otp,
 	"SCRAM-SHA-1":        scramSHA1,
 	"SCRAM-SHA-256":      scramSHA256,
 	"SCRAM-SHA-1-PLUS":   scramSHA1Plus,
