@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"fetchmail/protocols/mailtest/real"
 )
 
@@ -46,7 +48,7 @@ var ways = []struct{ name, server, user string }{
 // sinks; the reference has no Maildir.
 var sinks = []struct{ name, option string }{
 	{"smtp", "smtphost localhost/@SMTP@"},
-	{"procmail", `mda "/usr/bin/procmail @DIR@/procmailrc"`},
+	{"procmail", `mda "/usr/bin/procmail -m @DIR@/procmailrc"`},
 	{"maildir", `maildir "~/Maildir"`},
 }
 
@@ -108,12 +110,16 @@ func TestEveryWayInAndOutEqualsTheReference(t *testing.T) {
 					}
 					theirs := pollOnce(t, p, reference, rc, sink.name)
 					if ours.String() != theirs.String() {
-						t.Errorf("ours:\n%s\n\nthe reference:\n%s", ours, theirs)
+						t.Errorf("the reference (-) and ours (+):\n%s", diff(theirs.String(), ours.String()))
 					}
 				})
 			}
 		}
 	}
+}
+
+func diff(a, b string) string {
+	return cmp.Diff(strings.Split(a, "\n"), strings.Split(b, "\n"))
 }
 
 // situations are runs whose exit status and words must be the reference's. Each is run in a fresh place with the
@@ -144,7 +150,7 @@ var situations = []struct {
 	{name: "folders", user: "folder INBOX,work", runs: []string{"", ""}},
 	{name: "folder that is not there", user: "folder nonsense", runs: []string{""}},
 	{name: "expunge", user: "expunge 2", runs: []string{""}},
-	{name: "mda fails", user: `mda "exit 75"`, runs: []string{""}},
+	{name: "mda fails", user: `mda "cat >/dev/null; exit 75"`, runs: []string{""}},
 	{name: "mda refuses", user: `mda "cat >/dev/null; exit 67"`, runs: []string{""}},
 	{name: "failing preconnect", user: `preconnect "exit 3"`, runs: []string{""}},
 	{name: "header rewriting off", user: "no rewrite", runs: []string{""}},
@@ -176,7 +182,7 @@ func TestWordsAndStatusEqualTheReference(t *testing.T) {
 				ours := situation(t, p, binary(t), rc, s.runs, s.flags)
 				theirs := situation(t, p, reference, rc, s.runs, s.flags)
 				if ours != theirs {
-					t.Errorf("%sours:\n%s\n\nthe reference:\n%s", rc, ours, theirs)
+					t.Errorf("%sthe reference (-) and ours (+):\n%s", rc, diff(theirs, ours))
 				}
 			})
 		}
