@@ -3,6 +3,7 @@ package plan
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -56,6 +57,11 @@ func (a *account) listener(host string, rep *report.Reporter) smtp.Options {
 	}
 	if a.config.Invisible {
 		o.Helo = host
+	}
+	for _, h := range u.SMTPHosts {
+		if strings.HasSuffix(h, "/tls") || strings.HasSuffix(h, "/starttls") {
+			o.TLS = func(host string) *tls.Config { return &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12} }
+		}
 	}
 	if s.Plugout != "" {
 		plug := &wire.Dialer{Plugin: s.Plugout}

@@ -24,6 +24,9 @@ type Ledger interface {
 	Known(uid string) bool
 	// Pending tells that an interrupted run has delivered the message and could not delete it.
 	Pending(uid string) bool
+	// Bounced tells that the sender of the message was told of its failure; Bounce records it.
+	Bounced(uid string) bool
+	Bounce(uid string) error
 	// Accept records that the message has been delivered, before it is deleted.
 	Accept(uid string) error
 	// Sync brings the record to disk.

@@ -101,7 +101,7 @@ func (b *box) carry(ctx context.Context, m *protocols.Message, h *header.Block, 
 	if b.sink == nil {
 		b.sink = b.Sink(b.Host)
 	}
-	p := &parcel{box: b, env: b.envelope(m, h, to), head: h}
+	p := &parcel{box: b, item: m.Item, env: b.envelope(m, h, to), head: h}
 	d, err := b.sink.Begin(ctx, p.env)
 	if l, ok := b.sink.(interface{ LMTP() bool }); ok {
 		p.lmtp = l.LMTP()
@@ -123,20 +123,20 @@ func (b *box) carry(ctx context.Context, m *protocols.Message, h *header.Block, 
 	}
 	late := atEnd(out.Status)
 	p.tell(ctx, late)
-	v := settle(out, p.lmtp, b.Rules)
 	if !p.lmtp && refused(late) {
 		b.Observer.Observe(TextRefused{b.lastSink})
 	}
-	b.Observer.Observe(Done{Flushed: v.Delete})
-	return v, nil
+	return p.close(out)
 }
 
 // parcel is a message on its way into the sink.
 type parcel struct {
 	*box
-	env  deliver.Envelope
-	head *header.Block
-	lmtp bool // the sink gives a verdict for each recipient after the text
+	item     protocols.Item
+	env      deliver.Envelope
+	head     *header.Block
+	lmtp     bool // the sink gives a verdict for each recipient after the text
+	reported bool // the sender was told that it failed
 }
 
 // failed settles a message on whose text the receiver has given no verdict.
@@ -159,32 +159,53 @@ func (p *parcel) failed(ctx context.Context, err error) (Verdict, error) {
 	if n := len(o.Status); n > len(p.env.To) && o.Status[n-1].Class != deliver.Accepted {
 		p.Observer.Observe(NoReceiver{p.env.Fallback})
 	}
-	v := settle(o, p.lmtp, p.Rules)
-	p.Observer.Observe(Done{Flushed: v.Delete})
-	return v, nil
+	return p.close(o)
 }
 
 // tell passes on what receivers have answered: to the user, and where it is final to the sender of the message.
 func (p *parcel) tell(ctx context.Context, answers []deliver.Status) {
 	var to []deliver.Status
+	told := false
 	for i, s := range answers {
 		if s.Class == deliver.Accepted || i == len(p.env.To) { // the last is the postmaster's answer
 			continue
 		}
-		if s.Class != deliver.Spam {
+		own := s.Stage == deliver.AtRcpt || p.lmtp && s.Stage == deliver.AtEnd // otherwise it is one answer for all
+		if s.Class != deliver.Spam && (own || !told) {
 			p.Observer.Observe(Answered{p.lastSink, p.lmtp, s})
+			told = true
 		}
 		if reportable(s, p.Rules) {
 			to = append(to, s)
 		}
 	}
-	if len(to) == 0 || p.Bounce == nil || p.env.From == "" || anyDeferred(answers) {
+	if len(to) > 0 && (p.lmtp || !anyDeferred(answers)) {
+		p.report(ctx, to)
+	}
+}
+
+// report sends a report of failure to the sender, once for each message: one that is kept will be refused again.
+func (p *parcel) report(ctx context.Context, failed []deliver.Status) {
+	if p.Bounce == nil || p.env.From == "" || p.item.UID != "" && p.led.Bounced(p.item.UID) {
 		return
 	}
-	addr, err := p.Bounce(ctx, Failure{Sender: p.env.From, Header: p.head, Status: to})
+	addr, err := p.Bounce(ctx, Failure{Sender: p.env.From, Header: p.head, Status: failed})
 	if addr != "" || err != nil {
 		p.Observer.Observe(Bounced{To: addr, Err: err})
 	}
+	p.reported = addr != "" && err == nil
+}
+
+// close ends a message with a verdict. That its sender was told is remembered as long as the message stays.
+func (p *parcel) close(o deliver.Outcome) (Verdict, error) {
+	v := settle(o, p.lmtp, p.Rules)
+	p.Observer.Observe(Done{Flushed: v.Delete})
+	if p.reported && !v.Record && p.item.UID != "" {
+		if err := p.led.Bounce(p.item.UID); err != nil {
+			return v, &LedgerError{err}
+		}
+	}
+	return v, nil
 }
 
 // write sends the edited header and the text, and tells whose fault it was when it did not work.

@@ -22,6 +22,7 @@ type world struct {
 	traits  protocols.Traits
 	seen    map[int]bool
 	pending map[string]bool
+	bounced map[string]bool
 	known   []string // as Finish has left them
 	log     []string
 
@@ -147,6 +148,8 @@ type book struct{ *world }
 
 func (b book) Known(u string) bool   { return slices.Contains(b.world.known, u) }
 func (b book) Pending(u string) bool { return b.pending[u] }
+func (b book) Bounced(u string) bool { return b.bounced[u] }
+func (b book) Bounce(u string) error { b.bounced[u] = true; return nil }
 func (b book) Accept(u string) error { b.note("record %s", u); return b.acceptErr }
 func (b book) Sync() error           { b.note("sync"); return nil }
 func (b book) Removed(u ...string) error {
@@ -248,6 +251,19 @@ func TestDeferredAndRefusedMessagesStayAndTheOthersGoOn(t *testing.T) {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "fetch 1; verdict 1; fetch 2; verdict 2; fetch 3; verdict 3; record u3; delete 3; sync; commit; forget u3; sink closed")
+}
+
+func TestTheSenderOfAKeptMessageIsToldOnce(t *testing.T) {
+	w := &world{mail: letters(1), verdict: map[int]deliver.Class{1: deliver.Refused, 2: deliver.Refused}, bounced: map[string]bool{}}
+	reports := 0
+	for range 2 {
+		j := w.job(Rules{SoftBounce: true})
+		j.Bounce = func(_ context.Context, f Failure) (string, error) { reports++; return f.Sender, nil }
+		j.Run(t.Context(), nil)
+	}
+	if reports != 1 {
+		t.Errorf("%d reports", reports)
+	}
 }
 
 func TestAMessageThatTheServerCannotGiveDoesNotHoldUpTheOthers(t *testing.T) {

@@ -41,7 +41,7 @@ func (r *Reporter) answered(e poll.Answered) {
 		r.Complain("%s", Clean(s.Reply.Text))
 	default:
 		what := "SMTP"
-		if e.LMTP && s.Stage == deliver.AtEnd {
+		if e.LMTP {
 			what = "LMTP"
 		}
 		first, rest, more := strings.Cut(s.Reply.Text, "\n")
