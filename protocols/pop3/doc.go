@@ -16,8 +16,8 @@
 // # Asking ahead
 //
 // With PIPELINING (RFC 2449, section 6.6) TOP or RETR for a window of messages is under way while one is read, and each
-// DELE goes out with the next batch. Three bounds hold: messages, their announced size, and 4,000 bytes of commands
-// without an answer. The last one excludes a deadlock: so much fits into the socket buffers even if the server reads
+// DELE goes out with the next batch. Three bounds hold: messages, their announced size, and 8,000 bytes of commands
+// without an answer. The last one excludes a deadlock: so much fits into our own send buffer even if the server reads
 // nothing before we have read what it wrote. Answers are read in order. An answer that is neither +OK nor -ERR while
 // others are outstanding ends the session, because what belongs to which message cannot be told any more.
 //

@@ -109,6 +109,7 @@ func TestMechanismsOnDovecot(t *testing.T) {
 		{"plain", "AUTH PLAIN *"}, {"login", "AUTH LOGIN"}, {"scram-sha-1", "AUTH SCRAM-SHA-1"}, {"oauthbearer", "AUTH OAUTHBEARER"},
 	} {
 		t.Run(c.auth, func(t *testing.T) {
+			t.Parallel() // Dovecot makes those wait who do not know the password
 			o := dovecotOptions(d)
 			o.Auth = c.auth
 			if c.auth == "oauthbearer" {
@@ -130,5 +131,27 @@ func TestMechanismsOnDovecot(t *testing.T) {
 				t.Errorf("wrong password: %v", err)
 			}
 		})
+	}
+}
+
+// BenchmarkDovecot fetches and deletes 2,000 messages of 4 KB; an operation is one message.
+func BenchmarkDovecot(b *testing.B) {
+	d := real.StartDovecot(b, real.DovecotOptions{})
+	text := append(bytes.ReplaceAll(mailtest.Letter(1), []byte("\r\n"), []byte("\n")), bytes.Repeat([]byte("0123456789012345678901234567890123456789\n"), 90)...)
+	texts := make([][]byte, 2000)
+	for i := range texts {
+		texts[i] = text
+	}
+	for n := 0; n < b.N; n += len(texts) {
+		b.StopTimer()
+		d.Empty(b, "alice", "")
+		d.Put(b, "alice", "", real.Texts(texts...)...)
+		b.StartTimer()
+		if err := discardAll(b, dovecotOptions(d)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if n := d.Count(b, "alice", ""); n != 0 {
+		b.Errorf("%d messages left", n)
 	}
 }

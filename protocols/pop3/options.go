@@ -37,7 +37,7 @@ type Options struct {
 	ForceRETR bool                  // FETCHMAIL_POP3_FORCE_RETR is in the environment
 
 	// Window is the number of messages that are asked for ahead of the reader where the server allows it (PIPELINING,
-	// RFC 2449, section 6.6); 0 is 100, 1 turns it off. WindowOctets bounds their announced size; 0 is 8 MiB.
+	// RFC 2449, section 6.6); 0 is 250, 1 turns it off. WindowOctets bounds their announced size; 0 is 8 MiB.
 	Window       int
 	WindowOctets int64
 	// MaxHeader bounds the header block of a message in bytes; 0 is 8 MiB. A larger one makes the message unavailable.
@@ -49,12 +49,12 @@ type Options struct {
 }
 
 const (
-	defaultWindow       = 100
+	defaultWindow       = 250
 	defaultWindowOctets = 8 << 20
 	defaultMaxHeader    = 8 << 20
 	// maxAhead bounds the commands whose answers were not read yet, in bytes. A server that waits for us to read must
-	// never make us wait for it to read: so much fits into the smallest socket buffers.
-	maxAhead = 4000
+	// never make us wait for it to read: so much fits into the send buffer of our own end.
+	maxAhead = 8000
 )
 
 func (o *Options) setDefaults() {

@@ -210,7 +210,9 @@ func (s *Session) Close() error {
 	if s.line.err != nil || s.lib == nil || s.sent > 0 || s.open != nil || s.line.in.Buffered() > 0 {
 		return nil
 	}
-	s.conn.SetTimeout(closeTimeout)
+	if limit := s.o.Dialer.Timeout; limit == 0 || limit > closeTimeout {
+		s.conn.SetTimeout(closeTimeout)
+	}
 	if s.marked && s.lib.Rset() != nil {
 		return nil
 	}
