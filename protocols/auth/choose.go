@@ -245,11 +245,14 @@ func (c *Choice) scram(o Offer) {
 
 // named is a mechanism by its registered name. PLAIN and LOGIN are tried unasked: not all servers list them.
 func (c *Choice) named(o Offer, mech string) {
+	offered := offers(o.Mechs, mech)
 	switch {
 	case !Supported(mech):
-		c.Notes = append(c.Notes, fmt.Sprintf("%s: --auth %s requested but it is not supported.", o.Host, strings.ToLower(mech)))
+		if offered {
+			c.Notes = append(c.Notes, fmt.Sprintf("%s: --auth %s requested but it is not supported.", o.Host, strings.ToLower(mech)))
+		}
 		c.runOut(o)
-	case offers(o.Mechs, mech) || mech == "PLAIN" || mech == "LOGIN":
+	case offered || mech == "PLAIN" || mech == "LOGIN":
 		c.sasl(mech)
 	default:
 		c.runOut(o)

@@ -74,7 +74,8 @@ func Exchange(mech sasl.Client, ch Channel) error {
 	if err != nil {
 		return &Refusal{Mech: name, Err: err}
 	}
-	pending, err := begin(ch, name, initial)
+	late, ok := mech.(interface{ Late() bool })
+	pending, err := begin(ch, name, initial, ok && late.Late())
 	if err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ func Exchange(mech sasl.Client, ch Channel) error {
 var errEarly = errors.New("server must not be trusted")
 
 // begin opens the exchange and returns the initial response if it could not go with the command.
-func begin(ch Channel, name string, initial []byte) (pending []byte, err error) {
+func begin(ch Channel, name string, initial []byte, late bool) (pending []byte, err error) {
 	if initial == nil {
 		return nil, ch.Begin(name, nil)
 	}
@@ -114,7 +115,7 @@ func begin(ch Channel, name string, initial []byte) (pending []byte, err error) 
 	if text == "" {
 		text = "="
 	}
-	if len(text) > ch.InitialLimit() {
+	if late || len(text) > ch.InitialLimit() {
 		return initial, ch.Begin(name, nil)
 	}
 	return nil, ch.Begin(name, &text)

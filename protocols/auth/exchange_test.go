@@ -86,6 +86,7 @@ func TestExchangeSaysWhatTheMechanismsPrescribe(t *testing.T) {
 		{"PLAIN", 5, []string{"+ ", "OK"}, []string{"PLAIN", b64("\x00user\x00secret")}},
 		{"LOGIN", 999, []string{"+ Username:", "+ Password:", "OK"}, []string{"LOGIN", b64("user"), b64("secret")}},
 		{"LOGIN", 999, []string{"+ Password:", "OK"}, []string{"LOGIN", b64("secret")}},
+		{"NTLM", 999, []string{"+raw NTLM supported", "OK"}, []string{"NTLM", base64.StdEncoding.EncodeToString(ntlmNegotiate())}},
 		{"EXTERNAL", 999, []string{"OK"}, []string{"EXTERNAL " + b64("user")}},
 		{"XOAUTH2", 999, []string{"OK"}, []string{"XOAUTH2 " + b64("user=user\x01auth=Bearer secret\x01\x01")}},
 		{"OAUTHBEARER", 999, []string{"OK"}, []string{"OAUTHBEARER " + b64("n,a=user,\x01host=h\x01port=143\x01auth=Bearer secret\x01\x01")}},

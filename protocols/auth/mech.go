@@ -20,6 +20,7 @@ type client struct {
 	initial func() ([]byte, error)       // nil: the server speaks first
 	next    func([]byte) ([]byte, error) // answers a challenge
 	proved  func() error                 // called after the server's OK; nil: nothing to prove
+	late    bool                         // the initial response never goes with the command
 }
 
 // Start begins the exchange: see sasl.Client.
@@ -46,6 +47,9 @@ func (c *client) Proved() error {
 	}
 	return c.proved()
 }
+
+// Late tells that the initial response must wait for the server's first challenge, whatever that says.
+func (c *client) Late() bool { return c.late }
 
 // Server is what some mechanisms must know of the server.
 type Server struct {

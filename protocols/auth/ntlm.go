@@ -50,7 +50,8 @@ func newNTLM(mech, user, secret string) (sasl.Client, error) {
 		return nil, err
 	}
 	done := false
-	return &client{mech: mech,
+	// Microsoft's servers answer the bare command with "+" or "+ NTLM supported", and older ones know nothing else.
+	return &client{mech: mech, late: true,
 		initial: func() ([]byte, error) { return ntlmNegotiate(), nil },
 		next: func(message []byte) ([]byte, error) {
 			if done {
