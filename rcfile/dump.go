@@ -7,7 +7,7 @@ import (
 )
 
 // features are the capabilities that scripts ask for in feature_options.
-var features = []string{"pop2", "pop3", "imap", "gssapi", "etrn", "odmr", "ntlm", "ssl", "sdps"}
+var features = []string{"pop3", "imap", "sdps", "etrn", "odmr", "ssl"}
 
 // dumper writes the Python text of --configdump.
 type dumper struct {

@@ -1,7 +1,6 @@
 package rcfile
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -86,25 +85,25 @@ func (p *parsing) explanation(at token, message, hint string) *Error {
 		e.Message = "syntax error"
 	}
 	if at.kind != tokEOF {
-		raw, _, _ := strings.Cut(string(p.scan.src[at.start:at.end]), "\x00")
+		raw, _, _ := strings.Cut(p.scan.src[at.start:at.end], "\x00")
 		e.Near = raw
 		first, _, _ := strings.Cut(raw, "\n")
 		e.Width = utf8.RuneCountInString(first)
 	}
-	start := bytes.LastIndexByte(p.scan.src[:at.start], '\n') + 1
+	start := strings.LastIndexByte(p.scan.src[:at.start], '\n') + 1
 	end := len(p.scan.src)
-	if i := bytes.IndexByte(p.scan.src[at.start:], '\n'); i >= 0 {
+	if i := strings.IndexByte(p.scan.src[at.start:], '\n'); i >= 0 {
 		end = at.start + i
 	}
-	e.TrueLine = 1 + bytes.Count(p.scan.src[:start], []byte("\n"))
-	e.Column = 1 + utf8.RuneCount(p.scan.src[start:at.start])
+	e.TrueLine = 1 + strings.Count(p.scan.src[:start], "\n")
+	e.Column = 1 + utf8.RuneCountInString(p.scan.src[start:at.start])
 	e.Source = p.masked(start, end)
 	return e
 }
 
 // masked is a part of the source without the passwords in it.
 func (p *parsing) masked(start, end int) string {
-	line := bytes.Clone(p.scan.src[start:end])
+	line := []byte(p.scan.src[start:end])
 	for _, s := range secrets(p.scan.src, end) {
 		for i := max(s[0], start); i < min(s[1], end); i++ {
 			line[i-start] = '*'
@@ -121,17 +120,17 @@ func (p *parsing) masked(start, end int) string {
 
 // secrets finds where passwords stand in the source up to end. What touches a password belongs to it, because an
 // unquoted one that has a comma or an equals sign in it is what makes many an error.
-func secrets(src []byte, end int) (spans [][2]int) {
+func secrets(src string, end int) (spans [][2]int) {
 	s := newScanner(src)
 	secret := false
 	for t := s.next(); t.kind != tokEOF && t.start < end; t = s.next() {
 		if secret {
 			stop := t.end
-			for stop < len(src) && !bytes.ContainsRune([]byte(" \t\r\n"), rune(src[stop])) {
+			for stop < len(src) && strings.IndexByte(" \t\r\n", src[stop]) < 0 {
 				stop++
 			}
 			if t.kind != tokQuoted && (src[t.start] == '"' || src[t.start] == '\'') {
-				if i := bytes.IndexByte(src[t.start:], '\n'); i >= 0 {
+				if i := strings.IndexByte(src[t.start:], '\n'); i >= 0 {
 					stop = t.start + i
 				} else {
 					stop = len(src)
@@ -139,8 +138,7 @@ func secrets(src []byte, end int) (spans [][2]int) {
 			}
 			spans = append(spans, [2]int{t.start, stop})
 		}
-		o := table().words[t.value]
-		secret = (t.kind == tokKeyword || t.kind == tokWord) && o != nil && o.secret
+		secret = t.means != nil && t.means.option != nil && t.means.option.secret
 	}
 	return spans
 }

@@ -53,17 +53,20 @@ func (language) Lex(string, io.Reader) (lexer.Lexer, error) {
 	return nil, errors.New("rcfile: statements are lexed one by one")
 }
 
-// statementLexer hands the tokens of one statement to participle.
+// statementLexer hands tokens to participle. The column of a token's position is of no use to the grammar; in its place
+// stands the number of the option that the word names, plus one: looking words up once is what makes large files fast.
 type statementLexer struct{ tokens []token }
 
 func (l *statementLexer) Next() (lexer.Token, error) {
-	t := l.tokens[0]
-	if len(l.tokens) > 1 {
+	t := &l.tokens[0]
+	if t.kind != tokEOF {
 		l.tokens = l.tokens[1:]
-	} else {
-		t.kind = tokEOF
 	}
-	return lexer.Token{Type: t.kind, Value: t.value, Pos: lexer.Position{Offset: t.start, Line: t.line}}, nil
+	row := 0
+	if t.means != nil && t.means.option != nil {
+		row = t.means.option.index + 1
+	}
+	return lexer.Token{Type: t.kind, Value: t.value, Pos: lexer.Position{Offset: t.start, Line: t.line, Column: row}}, nil
 }
 
 // misplaced is an error at a token, found by one of the productions below.
@@ -192,7 +195,7 @@ func nextOption(lex *lexer.PeekingLexer, scope Scope) (o *Option, negated bool) 
 	o = optionAt(t, scope)
 	if o == nil {
 		if word, ok := strings.CutPrefix(t.Value, "no"); ok && t.Type == tokWord {
-			if o = findOption(word, scope); o != nil && o.New && o.joined {
+			if o = table().words[word]; o != nil && o.Scope == scope && o.New && o.joined {
 				lex.Next()
 				return o, true
 			}
@@ -203,25 +206,17 @@ func nextOption(lex *lexer.PeekingLexer, scope Scope) (o *Option, negated bool) 
 	return o, false
 }
 
-// optionAt is the option that a token names. Words of later releases and ours are plain strings to the scanner.
+// optionAt is the option of a scope that a token names. Words of later releases and ours are plain strings to the
+// scanner.
 func optionAt(t *lexer.Token, scope Scope) *Option {
-	if t.Type != tokKeyword && t.Type != tokWord {
+	if t.Type != tokKeyword && t.Type != tokWord || t.Pos.Column == 0 {
 		return nil
 	}
-	o := findOption(t.Value, scope)
-	if o == nil || o.Name == "username" || o.New != (t.Type == tokWord) {
-		return nil
+	o := table().rows[t.Pos.Column-1]
+	if o.Scope != scope && scope == Global && t.Value == "properties" {
+		o = option("set properties") // the word is in two scopes
 	}
-	return o
-}
-
-// findOption looks a keyword up; "properties" is one of two scopes.
-func findOption(word string, scope Scope) *Option {
-	o := table().words[word]
-	if o != nil && o.Scope != scope && word == "properties" && scope == Global {
-		o = option("set properties")
-	}
-	if o == nil || o.Scope != scope {
+	if o.Scope != scope || o.Name == "username" || o.New != (t.Type == tokWord) {
 		return nil
 	}
 	return o
@@ -302,8 +297,7 @@ func endsList(lex *lexer.PeekingLexer) bool {
 	if t.Type != tokWord {
 		return false
 	}
-	o := table().words[t.Value]
-	if o == nil || !o.New || o.Kind != Number {
+	if t.Pos.Column == 0 || table().rows[t.Pos.Column-1].Kind != Number {
 		return false
 	}
 	here := lex.MakeCheckpoint()

@@ -1,7 +1,7 @@
 package rcfile
 
 import (
-	"bytes"
+	"slices"
 	"strings"
 	"sync"
 
@@ -26,49 +26,84 @@ var symbols = map[string]lexer.TokenType{
 // grammarWords are the keywords that are no option.
 var grammarWords = []string{"poll", "skip", "server", "set", "defaults", "no", "here", "there"}
 
-var noiseWords = map[string]bool{"and": true, "with": true, "has": true, "wants": true, "options": true}
+var noiseWords = []string{"and", "with", "has", "wants", "options"}
 
-// keywords are the words that fetchmail 6.4 reserves. Words of later releases and ours are not among them: they are
-// plain strings, which the grammar recognizes where no string can stand.
-var keywords = sync.OnceValue(func() map[string]string {
-	m := map[string]string{}
-	add := func(words ...string) {
+// meaning is what an unquoted word means where it is not taken as a name.
+type meaning struct {
+	word   string
+	what   uint8
+	behind string  // the keyword that is joined to a "no"
+	option *Option // the option that the keyword names, as a rule
+	naming bool    // what follows is a name whatever it looks like
+	value  bool    // what follows is a string
+}
+
+// The meanings of words.
+const (
+	plain      uint8 = iota // a string, perhaps an option of later releases or ours
+	reserved                // a keyword of fetchmail 6.4
+	joinedToNo              // "no" and a keyword
+	noise
+)
+
+// meanings are the words that are not plain. Words of later releases and ours are plain strings, which the grammar
+// recognizes where no string can stand; they are listed for the sake of their option.
+var meanings = sync.OnceValue(func() map[string]*meaning {
+	m := map[string]*meaning{}
+	reserve := func(words ...string) {
 		for _, word := range words {
-			m[word] = word
+			if m[word] == nil {
+				m[word] = &meaning{word: word, what: reserved}
+			}
 		}
 	}
-	add(grammarWords...)
+	for _, word := range noiseWords {
+		m[word] = &meaning{word: word, what: noise}
+	}
+	reserve(grammarWords...)
 	for _, o := range Options() {
-		if o.New {
-			continue
-		}
-		add(o.Words...)
-		switch o.Name {
-		case "protocol":
-			for _, c := range o.Choices {
-				add(c, strings.ToUpper(c))
+		for _, word := range o.Words {
+			if o.New {
+				m[word] = &meaning{word: word, what: plain, option: o}
+				continue
 			}
-		case "auth":
-			add(o.Choices[:13]...) // those of fetchmail 6.4
-		default:
-			add(o.Choices...)
+			reserve(word)
+			m[word].describe(o)
+			if o.joined {
+				m["no"+word] = &meaning{word: "no" + word, what: joinedToNo, behind: word}
+			}
 		}
+		if !o.New {
+			reserve(o.reservedChoices()...)
+		}
+	}
+	for _, word := range []string{"poll", "skip", "server"} {
+		m[word].value = true
 	}
 	return m
 })
 
-// joinable are the words that may follow "no" without a blank.
-var joinable = sync.OnceValue(func() map[string]string {
-	m := map[string]string{}
-	for _, o := range Options() {
-		if o.joined && !o.New {
-			for _, word := range o.Words {
-				m["no"+word] = word
-			}
+// describe notes what the keyword of an option asks of the token behind it.
+func (m *meaning) describe(o *Option) {
+	m.option = o
+	m.naming = o.Name == "username" || o.Name == "password" || o.Name == "is"
+	m.value = o.Kind == Text || o.Kind == Path || o.Kind == Strings || o.Kind == Skip || o.Kind == Service
+}
+
+// reservedChoices are the values that fetchmail 6.4 has as keywords.
+func (o *Option) reservedChoices() []string {
+	switch o.Name {
+	case "protocol":
+		words := slices.Clone(o.Choices)
+		for _, word := range o.Choices {
+			words = append(words, strings.ToUpper(word))
 		}
+		return words
+	case "auth":
+		return o.Choices[:len(o.Choices)-newAuthTypes]
 	}
-	return m
-})
+	return o.Choices
+}
 
 // token is one token of a run control file.
 type token struct {
@@ -76,13 +111,14 @@ type token struct {
 	value      string // the keyword, the number, or the string without quotes and escapes
 	start, end int    // where it stands in the source
 	line       int    // number of its last line as the reference counts, which leaves out line ends within quotes
+	means      *meaning
 }
 
 // scanner cuts a run control file into tokens. The longest match wins, as in fetchmail's own scanner: `"a"b` is one
 // unquoted string, quotes included, and so is `5k`. After user, password, is, to and "=" the next token is a name
 // whatever it looks like (naming).
 type scanner struct {
-	src    []byte
+	src    string
 	pos    int
 	line   int
 	naming bool
@@ -90,11 +126,11 @@ type scanner struct {
 	choice bool // the last token was auth: password behind it is no option
 	second token
 	queued bool
-	intern map[string]string
+	words  map[string]*meaning
 }
 
-func newScanner(src []byte) *scanner {
-	return &scanner{src: src, line: 1, intern: map[string]string{}}
+func newScanner(src string) *scanner {
+	return &scanner{src: src, line: 1, words: meanings()}
 }
 
 // next returns the next token; at the end of the source, and ever after, an EOF token.
@@ -136,7 +172,7 @@ func (s *scanner) skipBlanks() {
 // skipComment passes over a comment. One that the file ends in before its newline is a comment too, unless a string
 // must come here: then it is that string, as `password #1` always was.
 func (s *scanner) skipComment() bool {
-	end := bytes.IndexByte(s.src[s.pos:], '\n')
+	end := strings.IndexByte(s.src[s.pos:], '\n')
 	switch {
 	case end >= 0:
 		s.pos += end + 1
@@ -166,7 +202,7 @@ func (s *scanner) scan() (token, bool) {
 		t.kind, t.value = tokQuoted, unescape(s.src[start+1:s.pos-1])
 	case s.naming:
 		s.pos += word
-		t.kind, t.value = tokWord, s.share(unescape(s.src[start:s.pos]))
+		t.kind, t.value = tokWord, unescape(s.src[start:s.pos])
 	default:
 		s.pos += word
 		if noise := s.classify(&t, s.src[start:s.pos]); noise {
@@ -179,65 +215,37 @@ func (s *scanner) scan() (token, bool) {
 	choice := s.choice
 	s.naming, s.value, s.choice = false, false, false
 	if t.kind == tokKeyword && !choice {
-		s.expect(t.value)
+		s.naming, s.value = t.means.naming, t.means.value
+		s.choice = t.means.option != nil && t.means.option.Name == "auth"
 	}
 	return t, true
 }
 
 // classify finds out what an unquoted word is, and tells whether it is noise.
-func (s *scanner) classify(t *token, raw []byte) (noise bool) {
-	if k, ok := keywords()[string(raw)]; ok {
-		t.kind, t.value = tokKeyword, k
+func (s *scanner) classify(t *token, raw string) (isNoise bool) {
+	m := s.words[raw]
+	switch {
+	case m == nil && isNumber(raw):
+		t.kind, t.value = tokNumber, raw
 		return false
-	}
-	if noiseWords[string(raw)] {
-		return true
-	}
-	if isNumber(raw) {
-		t.kind, t.value = tokNumber, string(raw)
+	case m == nil || m.what == plain:
+		t.kind, t.value, t.means = tokWord, unescape(raw), m
 		return false
-	}
-	if k, ok := joinable()[string(raw)]; ok {
-		t.kind, t.value = tokKeyword, "no"
+	case m.what == joinedToNo:
+		t.kind, t.value, t.means = tokKeyword, "no", s.words["no"]
 		t.end = t.start + 2
-		s.second = token{kind: tokKeyword, value: k, start: t.start + 2, end: s.pos, line: t.line}
+		s.second = token{kind: tokKeyword, value: m.behind, means: s.words[m.behind], start: t.end, end: s.pos, line: t.line}
 		s.queued = true
 		return false
 	}
-	t.kind, t.value = tokWord, s.share(unescape(raw))
-	return false
-}
-
-// expect notes what a keyword asks of the token behind it.
-func (s *scanner) expect(keyword string) {
-	o := table().words[keyword]
-	if o == nil {
-		s.value = keyword == "poll" || keyword == "skip" || keyword == "server"
-		return
-	}
-	s.choice = o.Name == "auth"
-	s.naming = o.Name == "username" || o.Name == "password" || o.Name == "is"
-	s.value = o.Kind == Text || o.Kind == Path || o.Kind == Strings || o.Kind == Skip || o.Kind == Service
-}
-
-// share keeps one copy of words that come again and again, as protocol names and hosts do.
-func (s *scanner) share(word string) string {
-	if len(word) > 32 {
-		return word
-	}
-	if known, ok := s.intern[word]; ok {
-		return known
-	}
-	if len(s.intern) < 4096 {
-		s.intern[word] = word
-	}
-	return word
+	t.kind, t.value, t.means = tokKeyword, m.word, m
+	return m.what == noise
 }
 
 // wordLength is the length of the unquoted string at the start of b.
-func wordLength(b []byte) int {
-	for i, c := range b {
-		switch c {
+func wordLength(b string) int {
+	for i := range len(b) {
+		switch b[i] {
 		case '=', ';', ':', ',', ' ', '\t', '\r', '\n':
 			return i
 		}
@@ -247,23 +255,23 @@ func wordLength(b []byte) int {
 
 // quotedLength is the length of the quoted string at the start of b with its quotes; 0 if there is none. It ends at
 // the next quote of its kind: a backslash does not protect one.
-func quotedLength(b []byte) int {
+func quotedLength(b string) int {
 	if b[0] != '"' && b[0] != '\'' {
 		return 0
 	}
-	end := bytes.IndexByte(b[1:], b[0])
+	end := strings.IndexByte(b[1:], b[0])
 	if end < 0 {
 		return 0
 	}
 	return end + 2
 }
 
-func isNumber(b []byte) bool {
+func isNumber(b string) bool {
 	if b[0] == '-' {
 		b = b[1:]
 	}
-	for _, c := range b {
-		if c < '0' || c > '9' {
+	for i := range len(b) {
+		if b[i] < '0' || b[i] > '9' {
 			return false
 		}
 	}
@@ -271,16 +279,13 @@ func isNumber(b []byte) bool {
 }
 
 // unescape replaces the eight escapes of fetchmail(1), "Run Control Syntax". As there, a zero byte ends the string.
-func unescape(b []byte) string {
-	special := -1
-	for i, c := range b {
-		if c == '\\' || c == 0 {
-			special = i
-			break
-		}
+func unescape(b string) string {
+	special := strings.IndexByte(b, '\\')
+	if zero := strings.IndexByte(b, 0); special < 0 || zero >= 0 && zero < special {
+		special = zero
 	}
 	if special < 0 {
-		return string(b)
+		return b
 	}
 	out := append(make([]byte, 0, len(b)), b[:special]...)
 	for i := special; i < len(b); {
@@ -305,7 +310,7 @@ func unescape(b []byte) string {
 
 // escape decodes what stands behind a backslash at b[i] and returns the byte, the place behind it, and whether it
 // stands for nothing at all.
-func escape(b []byte, i int) (c byte, next int, skip bool) {
+func escape(b string, i int) (c byte, next int, skip bool) {
 	switch c = b[i]; {
 	case c == '\n':
 		return 0, i + 1, true
@@ -328,7 +333,7 @@ func escape(b []byte, i int) (c byte, next int, skip bool) {
 }
 
 // digits reads up to n digits; the value is cut to a byte.
-func digits(b []byte, i, base, n int) (byte, int, bool) {
+func digits(b string, i, base, n int) (byte, int, bool) {
 	v := 0
 	for ; n > 0 && i < len(b); n-- {
 		d := digit(b[i])

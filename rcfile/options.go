@@ -119,6 +119,9 @@ func newTable() *optionTable {
 
 func option(name string) *Option { return table().names[name] }
 
+// newAuthTypes is how many of the choices of auth fetchmail 6.4 does not know; they are the last ones.
+const newAuthTypes = 4
+
 func w(words ...string) []string { return words }
 
 func globalRows() []Option {

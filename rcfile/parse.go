@@ -18,22 +18,25 @@ type File struct {
 
 // parsing is the state of Parse.
 type parsing struct {
-	file      *File
-	scan      *scanner
-	tokens    []token // of the statement, and the one behind it
-	following token
-	errors    Errors
-	stopped   bool // the reference would have stopped
+	file    *File
+	scan    *scanner
+	tokens  []token // of the statements at hand; the last is the one behind them
+	current []token // those of one statement and the one behind it
+	errors  Errors
+	stopped bool // the reference would have stopped
 }
 
 // Parse reads a run control file. The name is for messages only. If the error is not nil it is of type Errors and
 // holds every error that can be told apart; the File is nil then.
 func Parse(name string, src []byte) (*File, error) {
-	p := &parsing{file: &File{Name: name}, scan: newScanner(src)}
-	p.following = p.scan.next()
-	for p.following.kind != tokEOF {
+	p := &parsing{file: &File{Name: name}, scan: newScanner(string(src))}
+	p.tokens = append(p.tokens, p.scan.next())
+	for p.tokens[0].kind != tokEOF {
 		p.cut()
-		p.statement()
+		if err := p.statements(); err != nil {
+			return nil, err
+		}
+		p.tokens = append(p.tokens[:0], p.tokens[len(p.tokens)-1])
 	}
 	if len(p.errors) > 0 {
 		return nil, p.errors
@@ -41,45 +44,75 @@ func Parse(name string, src []byte) (*File, error) {
 	return p.file, nil
 }
 
-// cut collects the tokens of the next statement. It ends before a word that begins one.
+// batch is how many tokens are handed to the parser at once, at least. Few hundreds suffice to make the cost of one
+// batch small.
+const batch = 1024
+
+// cut collects the tokens of the next statements. It ends before a word that begins one.
 func (p *parsing) cut() {
-	p.tokens = append(p.tokens[:0], p.following)
 	for {
-		p.following = p.scan.next()
-		p.tokens = append(p.tokens, p.following)
-		if p.following.kind == tokEOF || p.following.kind == tokKeyword && begins(p.following.value) {
+		t := p.scan.next()
+		p.tokens = append(p.tokens, t)
+		if t.kind == tokEOF || len(p.tokens) > batch && begins(t) {
 			return
 		}
 	}
 }
 
-func begins(word string) bool {
-	switch word {
+// begins tells whether a token begins a statement.
+func begins(t token) bool {
+	if t.kind != tokKeyword {
+		return false
+	}
+	switch t.value {
 	case "poll", "skip", "server", "set", "defaults":
 		return true
 	}
 	return false
 }
 
-// statement parses and stores the statement at hand.
-func (p *parsing) statement() {
+// statements parses and stores the statements at hand. The token behind them ends the last one.
+func (p *parsing) statements() error {
+	end := len(p.tokens) - 1
+	last := p.tokens[end]
+	p.tokens[end].kind = tokEOF
 	stream, err := lexer.Upgrade(&statementLexer{tokens: p.tokens})
+	p.tokens[end] = last
 	if err != nil {
-		return // our lexer returns none
+		return err
 	}
-	st, err := parser().ParseFromLexer(stream)
+	for i := 0; i < end; {
+		next := i + 1
+		for next < end && !begins(p.tokens[next]) {
+			next++
+		}
+		p.current = p.tokens[i : next+1]
+		p.statement(stream)
+		for stream.Cursor() < next {
+			stream.Next()
+		}
+		i = next
+	}
+	return nil
+}
+
+// statement parses and stores the next statement of the stream.
+func (p *parsing) statement(stream *lexer.PeekingLexer) {
+	end := stream.Cursor() + len(p.current) - 1
+	st, err := parser().ParseFromLexer(stream, participle.AllowTrailing(true))
 	if st != nil && st.Entry != nil && st.Entry.Late != nil {
 		p.report(&st.Entry.Late.err, false)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		p.report(err, true)
-		return
-	}
-	if st.Set != nil {
+	case stream.Cursor() < end:
+		p.report(unexpected(stream.Peek()), true)
+	case st.Set != nil:
 		merge(target{config: &p.file.global}, target{config: st.Set.config}, override)
-		return
+	default:
+		p.entry(st.Entry)
 	}
-	p.entry(st.Entry)
 }
 
 // report stores an error; fatal ones end the reference's reading.
@@ -89,8 +122,8 @@ func (p *parsing) report(err error, fatal bool) {
 	if !errors.As(err, &m) && errors.As(err, &wrong) {
 		m = &misplaced{at: wrong.Unexpected}
 	}
-	at := p.tokens[len(p.tokens)-1]
-	for _, t := range p.tokens {
+	at := p.current[len(p.current)-1]
+	for _, t := range p.current {
 		if t.start == m.at.Pos.Offset {
 			at = t
 			break
@@ -115,7 +148,7 @@ func (p *parsing) entry(e *entry) {
 	if e.Defaults {
 		s.Name = "defaults"
 	}
-	s.pos = position{offset: p.tokens[0].start, line: p.tokens[0].line}
+	s.pos = position{offset: p.current[0].start, line: p.current[0].line}
 	if e.Plain != nil {
 		s.Users = append(s.Users, e.Plain.user)
 	}

@@ -426,7 +426,7 @@ func (r *reporter) envelope(s *Server) {
 		return
 	}
 	r.line("  Envelope header is assumed to be: %s", s.EnvelopeHeader())
-	if s.EnvSkip > 0 || r.env.Verbose {
+	if s.EnvSkip != 0 || r.env.Verbose {
 		r.line("  Number of envelope headers to be skipped over: %d", s.EnvSkip)
 	}
 	if s.set.has(option("qvirtual").index) {
