@@ -37,8 +37,6 @@ func (s *Session) Fetch(ctx context.Context, items []protocols.Item) iter.Seq2[*
 		defer s.watch(ctx)()
 		s.settle()
 		s.flush()
-		s.looping = true
-		defer func() { s.looping = false }()
 		for len(items) > 0 {
 			n := s.batch(items)
 			if !s.fetchSome(items[:n], yield) {
@@ -139,6 +137,7 @@ func (s *Session) fetchBatch(items []protocols.Item, yield func(*protocols.Messa
 		err = cmd.Close()
 		s.filter.expect(nil)
 		s.fetching = false
+		s.flush()
 		if s.closed {
 			s.end()
 		}

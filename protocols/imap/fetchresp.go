@@ -294,6 +294,7 @@ func (f *filter) listed(r *fetched, w *want) {
 		f.box.noUID = true
 		return
 	}
+	f.reading.seen = 0
 	f.emit("* %d FETCH (", r.num)
 	if w.byUID {
 		f.emit("UID %d ", r.uid)

@@ -19,6 +19,9 @@ const (
 	maxLine = 4 << 20
 	// maxSkip is the largest literal that is read only to be thrown away.
 	maxSkip = 1 << 30
+	// maxNoise is how many octets of response lines, besides what was asked for, may come before the next answer to a
+	// command.
+	maxNoise = 32 << 20
 	// maxResync is how many octets are thrown away to find the end of a message whose literal was announced too small.
 	maxResync = 1 << 30
 )
@@ -75,6 +78,7 @@ type readState struct {
 	lit  int64    // octets of a body that follow out
 	open *fetched // FETCH response that goes on behind that body
 	long []byte   // a line that does not fit into br
+	seen int      // octets of lines since the last answer to a command
 }
 
 // command is one that the server has not answered yet.
@@ -201,6 +205,9 @@ func (f *filter) next() error {
 		return err
 	}
 	f.show(line)
+	if f.reading.seen += len(line) + 2; f.reading.seen > maxNoise {
+		return fmt.Errorf("%w: no answer within %d octets", errLimit, maxNoise)
+	}
 	switch {
 	case len(line) == 0:
 		return nil

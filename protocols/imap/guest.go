@@ -235,14 +235,18 @@ func (g *guest) greeting() error {
 	return nil
 }
 
-// capability asks for the capabilities. A server that does not know the command is taken for an IMAP4 server.
+// capability asks for the capabilities. A server that does not know the command (BAD) is taken for an IMAP4 server; one
+// that refuses it (NO) does not want us, as the reference understands it.
 func (g *guest) capability() error {
 	g.caps = nil
 	a, err := g.command("CAPABILITY")
 	if err != nil {
 		return err
 	}
-	if !a.ok() {
+	switch a.status {
+	case "NO":
+		return &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Op: "CAPABILITY", Reply: a.text}
+	case "BAD":
 		g.caps = nil
 	}
 	if g.strange && !g.has("IMAP4REV1") && !g.has("IMAP4") && !g.has("IMAP4REV2") {

@@ -36,8 +36,8 @@ func (g *guest) login(ctx context.Context) error {
 		}
 		refused, fault.Op, fault.Reply, fault.Err = secret, no.Mech, no.Reply, no.Err
 	}
-	if n := len(choice.Ways); n > 0 && g.o.Secret != nil {
-		if again, err := g.onceMore(ctx, choice.Ways[n-1], refused); again {
+	if refused != "" {
+		if again, err := g.onceMore(ctx, choice.Ways[len(choice.Ways)-1], refused); again {
 			return err
 		}
 	}
@@ -102,7 +102,13 @@ func (g *guest) try(ctx context.Context, way auth.Way, secret string) error {
 	if err != nil {
 		return &protocols.Fault{Kind: protocols.Config, Phase: protocols.LoggingIn, Op: "AUTHENTICATE " + way.Mech, Err: err}
 	}
-	return auth.Exchange(mech, &channel{guest: g})
+	c := &channel{guest: g}
+	err = auth.Exchange(mech, c)
+	var no *auth.Refusal
+	if way.Mech == "CRAM-MD5" && errors.As(err, &no) && (!c.challenged || no.Err != nil) {
+		g.o.Warn("could not decode BASE64 challenge") // the reference takes any answer for a challenge
+	}
+	return err
 }
 
 func (g *guest) server() auth.Server {
@@ -167,7 +173,8 @@ func (g *guest) loggedIn(a answer, err error) error {
 // channel carries a SASL exchange (RFC 3501, section 6.2.2; RFC 4959).
 type channel struct {
 	*guest
-	tag string
+	tag        string
+	challenged bool
 }
 
 // InitialLimit is the longest initial response that can go with AUTHENTICATE.
@@ -198,6 +205,7 @@ func (c *channel) Receive() (auth.Step, error) {
 	case err != nil:
 		return auth.Step{}, err
 	case challenge != nil:
+		c.challenged = true
 		return auth.Step{Kind: auth.Continue, Text: *challenge}, nil
 	case a.ok():
 		return auth.Step{Kind: auth.Done, Text: a.text}, nil

@@ -59,6 +59,7 @@ func (f *filter) tagged(line []byte) {
 	if !ok {
 		return
 	}
+	f.reading.seen = 0
 	if c.name == "IDLE" {
 		f.Conn.SetTimeout(f.limit)
 	}

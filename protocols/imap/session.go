@@ -41,8 +41,7 @@ type Session struct {
 	listed   bool   // the folder has been listed since it was selected
 	window   int    // messages in the next batch
 
-	looping  bool  // a loop over Fetch is under way
-	fetching bool  // and in it a batch: nothing may be waited for
+	fetching bool  // a batch is under way: nothing may be waited for
 	open     *body // the message that was yielded last
 	reader   *bufio.Reader
 	store    *storing
@@ -63,7 +62,11 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	g := &guest{o: o, conn: conn}
 	if err := g.welcome(ctx); err != nil {
 		f := sessionFault(g.phase, "", err)
-		if f.Kind != protocols.Socket && f.Kind != protocols.Timeout {
+		switch f.Kind {
+		case protocols.Timeout:
+			f.Phase = protocols.LoggingIn // connecting is over, whatever the server was to say
+		case protocols.Socket:
+		default:
 			g.leave()
 		}
 		conn.Close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
 
@@ -15,9 +16,13 @@ import (
 // section 4: 8192 octets).
 const maxSet = 500
 
+// markTime is how long a mark waits for company.
+const markTime = time.Second
+
 // storing is what is under way towards the removal of messages.
 type storing struct {
 	queue   map[bool][]protocols.Item // marks that were not sent yet, by: as deleted, too
+	since   time.Time                 // when the first of them was queued
 	sent    []*mark
 	marked  []protocols.Item // marked as deleted, for EXPUNGE
 	moves   []protocols.Item // to be moved
@@ -80,12 +85,15 @@ func (s *Session) Delete(ctx context.Context, it protocols.Item) error {
 	return nil
 }
 
-// mark sends a STORE at once while messages are being fetched, so that a crash duplicates as few as possible; otherwise
-// it waits for company.
+// mark remembers a mark. It is sent with others of its batch, or after markTime: a server has one command to carry out
+// where there were a hundred, and a slow sink still leaves no more behind than the ledger can tell.
 func (s *Session) mark(it protocols.Item, deleted bool) {
 	st := s.store
+	if len(st.queue[false])+len(st.queue[true]) == 0 {
+		st.since = time.Now()
+	}
 	st.queue[deleted] = append(st.queue[deleted], it)
-	if s.looping || len(st.queue[deleted]) >= maxSet {
+	if len(st.queue[deleted]) >= maxSet || time.Since(st.since) > markTime {
 		s.flush()
 	}
 }

@@ -1010,6 +1010,7 @@ func (c *IMAPConn) fetchOne(n int, m *IMAPMail, uid bool, items []string) (no bo
 	c.Server.mu.Lock()
 	mail := *m
 	mail.Flags = slices.Clone(m.Flags)
+	mail.Missing = mail.Missing || !slices.Contains(c.folder.mail, m)
 	c.Server.mu.Unlock()
 	var parts []string
 	text := ""
