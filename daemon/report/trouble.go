@@ -44,12 +44,11 @@ func (r *Reporter) answered(e poll.Answered) {
 		if e.LMTP {
 			what = "LMTP"
 		}
-		first, rest, more := strings.Cut(s.Reply.Text, "\n")
-		r.Complain("%s error: %s", what, Clean(first))
-		for more {
-			first, rest, more = strings.Cut(rest, "\n")
-			r.plainError("%s", Clean(first))
+		lines := strings.Split(s.Reply.Text, "\n")
+		for i, l := range lines {
+			lines[i] = Clean(l)
 		}
+		r.Complain("%s error: %s", what, strings.Join(lines, "\r\n")) // the reference keeps the line ends within
 	}
 	if r.Verbose > 0 && s.Stage == deliver.AtRcpt {
 		r.Complain("SMTP listener doesn't like recipient address `%s'", Clean(s.To))

@@ -119,6 +119,15 @@ func (b *Writer) flush() {
 	b.buf = append(b.buf[:0], b.buf[n:]...)
 }
 
+// Spill sends what has gathered of a message that is given up. It leaves the text without its end.
+func (b *Writer) Spill() error {
+	if b.err == nil && len(b.buf) > 0 {
+		_, b.err = b.w.Write(b.buf)
+		b.buf = b.buf[:0]
+	}
+	return b.err
+}
+
 // Close completes the last line with CRLF, adds the final dot and sends everything in one block. It does not close
 // what is below.
 func (b *Writer) Close() error {

@@ -263,12 +263,14 @@ func (t *transaction) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Abort closes the connection without the final dot: RFC 5321, section 4.1.1.4 forbids the listener to deliver.
+// Abort closes the connection without the final dot: RFC 5321, section 4.1.1.4 forbids the listener to deliver. What was
+// written so far goes out, as in the reference, so that the listener's log tells the truth.
 func (t *transaction) Abort() error {
 	if t.over {
 		return nil
 	}
 	t.over = true
+	t.text.Spill() // if that fails, there is nobody left to hear
 	t.stop()
 	t.conn.text = nil
 	t.settle(deliver.Deferred, deliver.AtText, deliver.Reply{})
