@@ -35,14 +35,14 @@ func (e *Error) Error() string {
 // Explain writes the place, the source line, a mark under the spot and the hint.
 func (e *Error) Explain(w io.Writer) {
 	fmt.Fprintf(w, "  line %d, column %d:\n", e.TrueLine, e.Column)
-	fmt.Fprintf(w, "    %s\n    %s%s\n", e.Source, blanks(e.Source, e.Column-1), strings.Repeat("^", max(e.Width, 1)))
+	fmt.Fprintf(w, "    %s\n    %s%s\n", e.Source, indent(e.Source, e.Column-1), strings.Repeat("^", max(e.Width, 1)))
 	if e.Hint != "" {
 		fmt.Fprintf(w, "  hint: %s\n", e.Hint)
 	}
 }
 
-// blanks moves the mark under column n: tabs stay tabs, whatever their width.
-func blanks(line string, n int) string {
+// indent moves the mark under column n: tabs stay tabs, whatever their width.
+func indent(line string, n int) string {
 	var b strings.Builder
 	for _, r := range line {
 		if n--; n < 0 {

@@ -53,20 +53,46 @@ func (language) Lex(string, io.Reader) (lexer.Lexer, error) {
 	return nil, errors.New("rcfile: statements are lexed one by one")
 }
 
-// statementLexer hands tokens to participle. The column of a token's position is of no use to the grammar; in its place
-// stands the number of the option that the word names, plus one: looking words up once is what makes large files fast.
-type statementLexer struct{ tokens []token }
+// stream hands tokens to participle, batch after batch in the same memory: making a new list for each would cost more
+// than all the rest. The column of a token's position is of no use to the grammar; in its place stands the number of
+// the option that the word names, plus one: looking words up once is what makes large files fast.
+type stream struct {
+	lex   *lexer.PeekingLexer
+	start lexer.Checkpoint
+	slots []lexer.Token // what lex reads
+}
 
-func (l *statementLexer) Next() (lexer.Token, error) {
-	t := &l.tokens[0]
-	if t.kind != tokEOF {
-		l.tokens = l.tokens[1:]
+// fill puts a batch before the parser. The last token takes the part of the end of input.
+func (s *stream) fill(tokens []token) error {
+	if len(tokens) > len(s.slots) {
+		lex, err := lexer.Upgrade(&blanks{left: 2 * len(tokens)})
+		if err != nil {
+			return err
+		}
+		s.lex, s.start = lex, lex.MakeCheckpoint()
+		s.slots = lex.Range(0, lexer.RawCursor(2*len(tokens)))
 	}
-	row := 0
-	if t.means != nil && t.means.option != nil {
-		row = t.means.option.index + 1
+	s.lex.LoadCheckpoint(s.start)
+	for i := range tokens {
+		t := &tokens[i]
+		row := 0
+		if t.means != nil && t.means.option != nil {
+			row = t.means.option.index + 1
+		}
+		s.slots[i] = lexer.Token{Type: t.kind, Value: t.value, Pos: lexer.Position{Offset: t.start, Line: t.line, Column: row}}
 	}
-	return lexer.Token{Type: t.kind, Value: t.value, Pos: lexer.Position{Offset: t.start, Line: t.line, Column: row}}, nil
+	s.slots[len(tokens)-1].Type = tokEOF
+	return nil
+}
+
+// blanks is a lexer that yields tokens to be overwritten.
+type blanks struct{ left int }
+
+func (b *blanks) Next() (lexer.Token, error) {
+	if b.left--; b.left < 0 {
+		return lexer.Token{Type: tokEOF}, nil
+	}
+	return lexer.Token{Type: tokWord}, nil
 }
 
 // misplaced is an error at a token, found by one of the productions below.
@@ -495,30 +521,29 @@ func parseIs(lex *lexer.PeekingLexer, o *Option, t target) error {
 }
 
 // description is the beginning of an account: the name at the server, or local names with "here" behind them.
-type description struct{ user *User }
+type description struct {
+	names nameList
+	local bool
+}
 
 // Parse reads user NAME, user NAME there or user NAMES here.
-func (d *description) Parse(lex *lexer.PeekingLexer) error {
+func (d *description) Parse(lex *lexer.PeekingLexer) (err error) {
 	if !isKeyword(lex.Peek(), "user") && !isKeyword(lex.Peek(), "username") {
 		return participle.NextMatch
 	}
 	lex.Next()
-	names, err := parseNames(lex)
-	if err != nil {
+	if d.names, err = parseNames(lex); err != nil {
 		return err
 	}
-	d.user = new(User)
 	switch tok := lex.Peek(); {
 	case isKeyword(tok, "here"):
 		lex.Next()
-		d.user.addNames(names)
-		return nil
-	case isKeyword(tok, "there") && names.single():
+		d.local = true
+	case isKeyword(tok, "there") && d.names.single():
 		lex.Next()
-	case !names.single():
+	case !d.names.single():
 		return &misplaced{at: *tok, hint: "a list of names behind \"user\" needs \"here\": the names are local ones"}
 	}
-	d.user.setRemote(names.list[0].Remote)
 	return nil
 }
 

@@ -22,6 +22,7 @@ type parsing struct {
 	scan    *scanner
 	tokens  []token // of the statements at hand; the last is the one behind them
 	current []token // those of one statement and the one behind it
+	stream  stream
 	errors  Errors
 	stopped bool // the reference would have stopped
 }
@@ -74,13 +75,10 @@ func begins(t token) bool {
 // statements parses and stores the statements at hand. The token behind them ends the last one.
 func (p *parsing) statements() error {
 	end := len(p.tokens) - 1
-	last := p.tokens[end]
-	p.tokens[end].kind = tokEOF
-	stream, err := lexer.Upgrade(&statementLexer{tokens: p.tokens})
-	p.tokens[end] = last
-	if err != nil {
+	if err := p.stream.fill(p.tokens); err != nil {
 		return err
 	}
+	stream := p.stream.lex
 	for i := 0; i < end; {
 		next := i + 1
 		for next < end && !begins(p.tokens[next]) {
@@ -176,16 +174,18 @@ func (p *parsing) place(s *Server) {
 
 // join makes one User of a description and its options.
 func (a *account) join() *User {
-	u := a.Who.user
-	if a.Options == nil || a.Options.user == nil {
-		return u
+	u := &User{}
+	if a.Options != nil && a.Options.user != nil {
+		u = a.Options.user
 	}
-	o := a.Options.user
-	o.LocalNames = append(u.LocalNames, o.LocalNames...)
-	o.Wildcard = o.Wildcard || u.Wildcard
-	if !o.set.has(option("username").index) {
-		o.Remote = u.Remote
+	switch names := a.Who.names; {
+	case !a.Who.local && !u.set.has(userIndex().remote):
+		u.setRemote(names.list[0].Remote)
+	case a.Who.local: // in front of what "is" adds
+		more := u.LocalNames
+		u.LocalNames = nil
+		u.addNames(names)
+		u.LocalNames = append(u.LocalNames, more...)
 	}
-	o.set.join(u.set)
-	return o
+	return u
 }

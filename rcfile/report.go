@@ -148,7 +148,7 @@ func (r *reporter) account(c *Config, s *Server, u *User) {
 	if s.Protocol == ETRN || s.Protocol == ODMR {
 		r.domains(c, s, u)
 	} else {
-		r.retrieval(u)
+		r.retrieval(c, u)
 	}
 	r.delivery(s, u)
 	r.connection(u)
@@ -274,7 +274,7 @@ func (r *reporter) timeout(s *Server) {
 }
 
 // retrieval writes what is fetched, kept and changed.
-func (r *reporter) retrieval(u *User) {
+func (r *reporter) retrieval(c *Config, u *User) {
 	if len(u.Folders) == 0 {
 		r.line("  Default mailbox selected.")
 	} else {
@@ -284,14 +284,17 @@ func (r *reporter) retrieval(u *User) {
 		"idle", "dropstatus", "dropdelivered"} {
 		r.says1(option(name), target{user: u}, "  ")
 	}
-	r.limits(u)
+	r.limits(c, u)
 }
 
-func (r *reporter) limits(u *User) {
+func (r *reporter) limits(c *Config, u *User) {
 	if u.Limit > 0 {
 		r.line("  Message size limit is %d octets (--limit %[1]d).", u.Limit)
-		if u.Warnings > 0 && u.set.has(userIndex().warnings) {
-			r.verbose("  Message size warning interval is %d seconds (--warnings %[1]d).", u.Warnings)
+		if interval := u.Warnings; c.PollInterval > 0 {
+			if interval == 0 {
+				interval = -1 // as the reference shows it
+			}
+			r.verbose("  Message size warning interval is %d seconds (--warnings %[1]d).", interval)
 		} else {
 			r.verbose("  Size warnings on every poll (--warnings 0).")
 		}

@@ -40,7 +40,7 @@ func (r *Refusal) Error() string { return strings.Join(r.Lines, "\n") }
 func refuse(lines ...string) *Refusal { return &Refusal{Lines: lines, Code: 5} }
 
 // Resolve merges a run control file (nil if there is none) and a command line (nil likewise) and makes the checks of
-// fetchmail(1). Warnings are complete lines for standard error; they are valid even if the error, a *Refusal, is not
+// fetchmail(1). The File becomes part of the Config and cannot be resolved again. Warnings are complete lines for standard error; they are valid even if the error, a *Refusal, is not
 // nil.
 func Resolve(f *File, c *CommandLine, env Env) (cfg *Config, warnings []string, err error) {
 	if f == nil {
@@ -66,6 +66,7 @@ type resolver struct {
 	line     *CommandLine
 	env      Env
 	cfg      *Config
+	lineUser User // user options of the command line, paths absolute
 	warnings []string
 	err      error
 }
@@ -139,11 +140,20 @@ func absolute(t target, scope Scope, dir string) {
 
 // servers makes the entries of the file, then those that only the command line names.
 func (r *resolver) servers() {
+	r.lineUser = r.line.User
+	absolute(target{user: &r.lineUser}, PerUser, r.env.Dir)
+	if d := r.file.defaults; d != nil && len(d.Users) > 0 {
+		absolute(target{user: d.Users[0]}, PerUser, r.env.RCDir)
+	}
 	for _, e := range r.file.entries {
 		r.cfg.Servers = append(r.cfg.Servers, r.server(e))
 	}
 	for _, name := range r.line.Servers {
-		if !r.known(name) {
+		if n := r.mentions(name); n > 0 {
+			for ; n > 1 && r.line.Verbose > 0; n-- {
+				r.warn("Warning: multiple mentions of host %s in config file", name)
+			}
+		} else {
 			s := &Server{Name: name, Via: name, Users: []*User{{}}}
 			s.set.add(option("via").index)
 			r.cfg.Servers = append(r.cfg.Servers, r.server(s))
@@ -151,35 +161,34 @@ func (r *resolver) servers() {
 	}
 }
 
-func (r *resolver) known(name string) bool {
+// mentions counts the accounts of the servers that a name on the command line means.
+func (r *resolver) mentions(name string) (n int) {
 	for _, s := range r.cfg.Servers {
 		if s.called(name) {
-			return true
+			n += len(s.Users)
 		}
 	}
-	return false
+	return n
 }
 
 // called tells whether a name on the command line means this server: its label or one of its aka names.
 func (s *Server) called(name string) bool { return s.Name == name || slices.Contains(s.Aka, name) }
 
 // server resolves one entry: command line over entry over defaults.
-func (r *resolver) server(e *Server) *Server {
-	s := *e
-	s.Users = make([]*User, len(e.Users))
-	t := target{server: &s}
+func (r *resolver) server(s *Server) *Server {
+	t := target{server: s}
 	defaults := r.file.defaults
 	if defaults != nil {
 		merge(t, target{server: defaults}, fill)
 		s.Skip = s.Skip || defaults.Skip
 	}
 	merge(t, target{server: &r.line.Server}, extend)
-	r.serverDefaults(&s)
+	r.serverDefaults(s)
 	s.Active = !s.Skip && len(r.line.Servers) == 0 || slices.ContainsFunc(r.line.Servers, s.called)
-	for i, u := range e.Users {
-		s.Users[i] = r.user(&s, u, defaults)
+	for _, u := range s.Users {
+		r.user(s, u, defaults)
 	}
-	return &s
+	return s
 }
 
 // defaultTimeout is in seconds, fetchmail(1), KEYWORD/OPTION SUMMARY.
@@ -209,20 +218,14 @@ func (r *resolver) serverDefaults(s *Server) {
 }
 
 // user resolves one account of a resolved server.
-func (r *resolver) user(s *Server, e *User, defaults *Server) *User {
-	u := *e
-	t := target{user: &u}
+func (r *resolver) user(s *Server, u *User, defaults *Server) {
+	t := target{user: u}
 	absolute(t, PerUser, r.env.RCDir)
 	if defaults != nil && len(defaults.Users) > 0 {
-		d := *defaults.Users[0]
-		absolute(target{user: &d}, PerUser, r.env.RCDir)
-		merge(t, target{user: &d}, fill)
+		merge(t, target{user: defaults.Users[0]}, fill)
 	}
-	line := r.line.User
-	absolute(target{user: &line}, PerUser, r.env.Dir)
-	merge(t, target{user: &line}, extend)
-	r.userDefaults(s, &u)
-	return &u
+	merge(t, target{user: &r.lineUser}, extend)
+	r.userDefaults(s, u)
 }
 
 func (r *resolver) userDefaults(s *Server, u *User) {
