@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -56,6 +58,18 @@ func (e *TLSError) Error() string { return "TLS: " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *TLSError) Unwrap() error { return e.Err }
 
+// UpgradeLines are Lines with the summary that the reference has for STLS and STARTTLS.
+func (e *TLSError) UpgradeLines() []string {
+	lines := slices.Clone(e.Lines)
+	if n := len(lines); n > 0 {
+		lines[n-1] = strings.TrimSuffix(lines[n-1], connectionFailed) + ": upgrade to TLS failed."
+	}
+	return lines
+}
+
+// connectionFailed is the end of the last line about a failure.
+const connectionFailed = ": SSL connection failed."
+
 // Validate tells whether the values can be used at all; it reads no file.
 func (t *TLS) Validate() error {
 	_, _, err := parseProto(t.Proto)
@@ -97,7 +111,7 @@ func (t *TLS) label(host string) string {
 
 // failed makes a TLSError; the last line is the reference's summary.
 func (t *TLS) failed(host string, err error, lines ...string) error {
-	return &TLSError{Lines: append(lines, t.name(host)+": SSL connection failed."), Err: err}
+	return &TLSError{Lines: append(lines, t.name(host)+connectionFailed), Err: err}
 }
 
 // handshake makes a TLS client of raw. A failure is a *TLSError.

@@ -381,7 +381,10 @@ func TestServerWithoutTLSGivesATLSError(t *testing.T) {
 	_, err := (&Dialer{Timeout: 10 * time.Second, TLS: &TLS{}}).Dial(t.Context(), host, port)
 	var fail *TLSError
 	if !errors.As(err, &fail) || !slices.Equal(fail.Lines, []string{"127.0.0.1: SSL connection failed."}) {
-		t.Errorf("error %v", err)
+		t.Fatalf("error %v", err)
+	}
+	if got := fail.UpgradeLines(); !slices.Equal(got, []string{"127.0.0.1: upgrade to TLS failed."}) {
+		t.Errorf("lines of an upgrade %q", got)
 	}
 }
 
