@@ -82,7 +82,7 @@ const (
 )
 
 // upgrade decides about STLS and STARTTLS: fetchmail(1), --ssl, --sslproto, --sslcertck. Without any word of the user it
-// must be; "sslproto ”" forbids it; without sslcertck and sslproto it is used where it is offered.
+// must be, but never with APOP; "sslproto ”" forbids it; without sslcertck and sslproto it is used where it is offered.
 func (a *account) upgrade() int {
 	u := a.user
 	switch u.SSLMode {
@@ -94,7 +94,7 @@ func (a *account) upgrade() int {
 		return must
 	}
 	switch {
-	case a.wrapped(), u.SSLProtoSet && u.SSLProto == "":
+	case a.wrapped(), a.server.Protocol == rcfile.APOP, u.SSLProtoSet && u.SSLProto == "":
 		return never
 	case u.SSLProtoSet || u.SSLCertCk:
 		return must

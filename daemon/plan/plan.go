@@ -305,7 +305,7 @@ func (a *account) path(p string) string {
 // check refuses options that cannot work, before anybody is contacted.
 func (a *account) check() error {
 	switch a.server.Protocol {
-	case rcfile.Auto, rcfile.POP3, rcfile.APOP, rcfile.RPOP, rcfile.SDPS, rcfile.IMAP:
+	case rcfile.Auto, rcfile.POP3, rcfile.APOP, rcfile.RPOP, rcfile.IMAP:
 	default:
 		return &Error{a.server.Name, "protocol " + string(a.server.Protocol) + " is not supported by this version"}
 	}

@@ -50,12 +50,15 @@ func (b *box) deliver(ctx context.Context, m *protocols.Message) (Verdict, error
 		b.Observer.Observe(BadHeader{err})
 		return b.keepIt()
 	}
+	if b.Edit.MimeDecode {
+		h.DecodeWords()
+	}
 	to, err := b.router.Route(ctx, h)
 	if err != nil {
 		b.Observer.Observe(Warned{err.Error()})
 		return b.keepIt()
 	}
-	if b.repeated(m.Header, to) {
+	if b.duplicate(m.Header, to) {
 		return b.keepIt()
 	}
 	if len(to.Recipients) == 0 {
@@ -72,9 +75,9 @@ func (b *box) keepIt() (Verdict, error) {
 	return Verdict{}, nil
 }
 
-// repeated tells that a message has the same header as the one before it: mail to several users of a multidrop
+// duplicate tells that a message has the same header as the one before it: mail to several users of a multidrop
 // mailbox, which the envelope does not tell apart.
-func (b *box) repeated(head []byte, to route.Result) bool {
+func (b *box) duplicate(head []byte, to route.Result) bool {
 	if !b.Rules.Multidrop || to.Enveloped {
 		return false
 	}
@@ -224,14 +227,31 @@ func (b *box) write(m *protocols.Message, h *header.Block, to route.Result, know
 	if b.buf == nil {
 		b.buf = make([]byte, copySize)
 	}
-	_, err := io.CopyBuffer(struct{ io.Writer }{w}, src, b.buf)
+	body := b.decoder(h, w)
+	_, err := io.CopyBuffer(struct{ io.Writer }{body}, src, b.buf)
 	if src.err != nil {
 		return src.err
+	}
+	if err == nil && body != w {
+		err = body.Close()
 	}
 	if err != nil {
 		return err
 	}
 	return w.Close()
+}
+
+// decoder is the filter for the text with the option mimedecode; w itself if there is nothing to decode.
+func (b *box) decoder(h *header.Block, w io.WriteCloser) io.WriteCloser {
+	if !b.Edit.MimeDecode {
+		return w
+	}
+	m := h.MIME()
+	d := text.Decode{Quoted: m.Quoted, Boundary: m.Boundary, Words: header.AppendWords}
+	if d.Nothing() {
+		return w
+	}
+	return d.NewWriter(w)
 }
 
 // received are the facts for our Received line.

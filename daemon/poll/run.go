@@ -215,6 +215,7 @@ type box struct {
 	led      Ledger
 	listing  protocols.Listing
 	listed   bool            // listing is complete
+	repeated map[string]bool // UIDs that do not tell messages apart
 	gone     map[string]bool // UIDs that the server has confirmed to be gone
 	accepted map[string]bool // UIDs that were delivered in this round
 }
@@ -225,7 +226,7 @@ func (b *box) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	distrust(l.Items)
+	b.repeated = repeated(l.Items)
 	b.listing, b.listed, b.total, b.left = l, true, l.Total, l.Total
 	b.count()
 	if b.Rules.Check || l.Total == 0 {
@@ -250,20 +251,21 @@ func (b *box) round(ctx context.Context) error {
 	return b.leave(ctx)
 }
 
-// distrust takes the UIDs away that stand more than once in a listing: a record of one message would speak for the
-// others.
-func distrust(items []protocols.Item) {
-	first := make(map[string]int, len(items))
-	for i, it := range items {
-		if it.UID == "" {
-			continue
+// repeated are the UIDs that stand more than once in a listing: a record that one of these messages is to be deleted must
+// not speak for the others.
+func repeated(items []protocols.Item) map[string]bool {
+	seen := make(map[string]bool, len(items))
+	var twice map[string]bool
+	for _, it := range items {
+		if seen[it.UID] {
+			if twice == nil {
+				twice = map[string]bool{}
+			}
+			twice[it.UID] = true
 		}
-		if j, again := first[it.UID]; again {
-			items[i].UID, items[j].UID = "", ""
-		} else {
-			first[it.UID] = i
-		}
+		seen[it.UID] = true
 	}
+	return twice
 }
 
 // count tells how much is there.
@@ -294,7 +296,7 @@ type step struct {
 func (b *box) plan() []step {
 	var p []step
 	for _, it := range b.listing.Items {
-		pending := it.UID != "" && b.led.Pending(it.UID)
+		pending := it.UID != "" && !b.repeated[it.UID] && b.led.Pending(it.UID)
 		if c := choose(it, pending, b.Rules); c != Leave {
 			p = append(p, step{it, c})
 		}
@@ -338,12 +340,19 @@ func (b *box) commit(ctx context.Context) error {
 	return err
 }
 
-// rescue is called when a round has failed. Trouble with the receiver leaves the session intact: what has been
-// delivered already is deleted, and the session ends politely.
+// rescue is called when a round has failed. Trouble with the receiver, or a server that answers nonsense, leaves the
+// connection intact: what has been delivered already is deleted, and the session ends politely.
 func (b *box) rescue(ctx context.Context, cause error) error {
 	var dst *deliver.Fault
+	var src *protocols.Fault
 	var led *LedgerError
-	if cause == ErrStopped || errors.As(cause, &dst) && !errors.As(cause, &led) {
+	switch {
+	case errors.As(cause, &led):
+	case errors.As(cause, &src):
+		if src.Kind == protocols.Protocol || src.Kind == protocols.Server {
+			b.commit(ctx)
+		}
+	case cause == ErrStopped, errors.As(cause, &dst):
 		b.commit(ctx)
 	}
 	return cause

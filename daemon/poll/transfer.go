@@ -19,6 +19,7 @@ func (b *box) transfer(ctx context.Context, steps []step) error {
 	if len(items) > 0 {
 		for m, err := range b.session.Fetch(ctx, items) {
 			if m == nil {
+				b.brokenOff(steps[done:], err)
 				return err
 			}
 			for ; done < len(steps) && steps[done].Num != m.Item.Num; done++ {
@@ -42,6 +43,19 @@ func (b *box) transfer(ctx context.Context, steps []step) error {
 	}
 	b.enough(limit)
 	return nil
+}
+
+// brokenOff tells which message was being read when the session ended in the middle of a header.
+func (b *box) brokenOff(rest []step, err error) {
+	if protocols.AsFault(err).Phase != protocols.InMessage {
+		return
+	}
+	for _, s := range rest {
+		if s.Choice == Fetch {
+			b.Observer.Observe(Reading{Account: b.Account, Num: s.Num, Total: b.total, Header: -1, Size: s.Size})
+			return
+		}
+	}
 }
 
 // allowance cuts steps where the number of messages for this session is used up. It returns the limit, 0 if none.

@@ -114,6 +114,9 @@ func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
 	for _, line := range f.Detail {
 		r.Complain("%s", Clean(line))
 	}
+	if r.terse(f, who) {
+		return
+	}
 	switch f.Kind {
 	case protocols.Timeout:
 		r.timeout(e, f)
@@ -140,11 +143,29 @@ func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
 		if r.Verbose > 0 {
 			r.reply(f)
 		}
+		if f.Kind == protocols.Protocol && f.Phase == protocols.LoggingIn {
+			r.Complain("Unknown login or authentication error on %s", who)
+		}
 	}
 	r.Complain("%s while fetching from %s", whileFetching[f.Kind], who)
 	if f.Kind == protocols.Protocol && r.Verbose > 0 && f.Err != nil {
 		r.Complain("%s", Clean(f.Error()))
 	}
+}
+
+// terse deals with two places at which the reference says less: the greeting and the goodbye.
+func (r *Reporter) terse(f *protocols.Fault, who string) bool {
+	greeting := f.Phase == protocols.Opening && f.Op == "greeting"
+	switch {
+	case f.Kind == protocols.Timeout:
+		return false
+	case f.Phase == protocols.Finishing:
+		return true
+	case greeting && f.Kind == protocols.Lock:
+		r.Complain("%s while fetching from %s", whileFetching[f.Kind], who)
+		return true
+	}
+	return greeting && (f.Kind == protocols.Auth || f.Kind == protocols.Busy)
 }
 
 // reply shows the words of the server.
