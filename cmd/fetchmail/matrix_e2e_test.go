@@ -27,6 +27,7 @@ var letters = [][]byte{
 var trail = []struct{ pattern, to string }{
 	{`(?s)^(?:Return-Path|X-Original-To|Delivered-To): [^\n]*\n(?:(?:X-Original-To|Delivered-To): [^\n]*\n)*(Received: from [^\n]+\n\tby mail\.example\.test \(Postfix\)[^\n]*\n(?:\t[^\n]*\n)*)`, "<Postfix>\n"},
 	{`\(fetchmail-[^)]*\)`, "(fetchmail-VERSION)"},
+	{`localhost \[(::1|127\.0\.0\.1)\]`, "localhost [ADDRESS]"}, // the reference may tell an address that it did not use
 	{`\w{3}, +\d+ \w{3} \d{4} \d\d:\d\d:\d\d [-+]\d{4} \(\w+\)`, "DATE"},
 	{`From ([^ ]+)  ?\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}`, "From $1 DATE"},
 }
