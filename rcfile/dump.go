@@ -76,12 +76,9 @@ func (d *dumper) userOption(o *Option, s *Server, u *User) {
 		d.localNames(u)
 	case "password":
 		d.text("\t\t    \"password\":")
-		switch {
-		case u.HasPassword:
-			d.string(u.Password)
-		case needsNoPassword(s) && s.Active:
-			d.string(u.Remote) // as the reference has it: a placeholder
-		default:
+		if word, ok := password(s, u).(string); ok {
+			d.string(word)
+		} else {
 			d.text("None")
 		}
 		d.text(",\n")
@@ -123,7 +120,7 @@ func (d *dumper) localNames(u *User) {
 
 // option writes one line.
 func (d *dumper) option(o *Option, indent string, t target) {
-	if o.Dump == "" || (o.New || o.Name == "esmtppassword") && !t.set().has(o.index) {
+	if !o.dumps(t) {
 		return
 	}
 	d.text(indent)
@@ -146,10 +143,8 @@ func (d *dumper) option(o *Option, indent string, t target) {
 		d.list(*field)
 	case *string:
 		d.key('"', o.Dump)
-		if o.Name == "envelope" && !t.server.NoEnvelope {
-			d.string(t.server.EnvelopeHeader())
-		} else if o.given(t) {
-			d.string(*field)
+		if text, ok := o.text(t); ok {
+			d.string(text)
 		} else {
 			d.text("None")
 		}
@@ -163,15 +158,17 @@ func (d *dumper) option(o *Option, indent string, t target) {
 	d.text(",\n")
 }
 
-// given tells whether a string is there: an empty one is not the same as none.
-func (o *Option) given(t target) bool {
-	switch o.Name {
-	case "envelope":
-		return !t.server.NoEnvelope
-	case "via", "service":
-		return t.server.set.has(o.index)
+// dumps tells whether dumps show an option: those that fetchmail 6.4 does not know only if they were given.
+func (o *Option) dumps(t target) bool {
+	return o.Dump != "" && (!o.New && o.Name != "esmtppassword" || t.set().has(o.index))
+}
+
+// text is the value of an option that is a string, and whether there is one: an empty string is not the same as none.
+func (o *Option) text(t target) (string, bool) {
+	if o.Name == "envelope" {
+		return t.server.EnvelopeHeader(), !t.server.NoEnvelope
 	}
-	return t.set().has(o.index)
+	return *o.at(t).(*string), t.set().has(o.index)
 }
 
 // dumped is the protocol as --configdump and -V have it.

@@ -131,6 +131,9 @@ func absolute(t target, scope Scope, dir string) {
 		if o.New && strings.HasPrefix(*p, "~/") { // the home directory; the reference knows no such thing
 			continue
 		}
+		if o.New && strings.HasPrefix(*p, "~/") {
+			continue // with our own options that is the home directory
+		}
 		if *p == "" || *p == "-" && o.Name == "bsmtp" || filepath.IsAbs(*p) || dir == "" {
 			continue
 		}
