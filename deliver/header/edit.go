@@ -12,7 +12,7 @@ type Edit struct {
 	Rewrite       bool // complete local addresses (option rewrite)
 	DropStatus    bool // option dropstatus
 	DropDelivered bool // option dropdelivered
-	MimeDecode    bool // decode encoded words (option mimedecode)
+	MimeDecode    bool // say 8bit where the body will be decoded (option mimedecode; see also DecodeWords)
 	ReturnPath    bool // keep the Return-Path (for an MDA, a Maildir)
 
 	// Received are the lines of Received, with line ends, or nothing. They go in front of the trace of other hosts, that
@@ -29,11 +29,19 @@ var received = []byte("Received:")
 func (b *Block) Edit(e Edit) []byte {
 	out := make([]byte, 0, len(b.text)+len(e.Received)+len(b.text)/8+256)
 	path, _ := b.returnPath(e.Rewrite, e.Host)
+	decoded := -1
+	if e.MimeDecode && b.MIME().Quoted {
+		decoded, _ = b.encoding()
+	}
 	for i, f := range b.fields {
 		if i == path && !e.ReturnPath || b.dropped(f, e) {
 			continue
 		}
+		start := len(out)
 		out = b.appendField(out, f, e)
+		if i == decoded {
+			as8bit(out[start:])
+		}
 	}
 	if len(out) == 0 {
 		out = append(append(out, e.Received...), headerless(e)...)
@@ -69,15 +77,11 @@ func trace(head, lines []byte) []byte {
 
 func (b *Block) appendField(out []byte, f field, e Edit) []byte {
 	lines := b.lines(f)
-	at := len(out)
 	if e.Rewrite && b.rewritten(f) {
 		out = append(out, lines[:f.value-f.start]...)
 		out = rewrite(out, b.value(f), e.Host)
 	} else {
 		out = append(out, lines...)
-	}
-	if e.MimeDecode {
-		out = decodeWords(out, at)
 	}
 	return out
 }

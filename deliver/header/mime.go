@@ -5,68 +5,123 @@ import (
 	"strings"
 )
 
+// MIME tells what the option mimedecode finds to decode in the body. The zero value is nothing.
+type MIME struct {
+	Quoted   bool   // the body is text in quoted-printable
+	Boundary string // what the "--" of a delimiter of a multipart/mixed goes on with; the parts tell for themselves
+}
+
+// MIME are the facts that decoding of the body depends on (RFC 2045).
+func (b *Block) MIME() MIME {
+	if !b.mime10() {
+		return MIME{}
+	}
+	kind, boundary := b.contentType()
+	_, enc := b.encoding()
+	return MIME{Quoted: kind == "text" && enc == "quoted-printable", Boundary: boundary}
+}
+
 // BodyType is the parameter BODY of MAIL FROM (RFC 6152): "", "7BIT" or "8BITMIME". pass8bits is the option of this name.
 func (b *Block) BodyType(pass8bits bool) string {
 	if pass8bits {
 		return "8BITMIME"
 	}
-	if !b.Has("MIME-Version") {
+	if !b.mime10() {
 		return ""
 	}
-	switch m := b.MIME(); {
-	case m.Encoding == "7bit":
+	if _, boundary := b.contentType(); boundary != "" {
+		return "8BITMIME"
+	}
+	switch _, enc := b.encoding(); enc {
+	case "7bit":
 		return "7BIT"
-	case m.Encoding == "8bit", m.Encoding == "quoted-printable", m.Encoding == "" && m.Boundary != "":
+	case "8bit", "quoted-printable":
 		return "8BITMIME"
 	}
 	return ""
 }
 
-// MIME are the facts that decoding of a body depends on.
-type MIME struct {
-	Version  bool   // there is a MIME-Version
-	Encoding string // Content-Transfer-Encoding, in lower case; "" if there is none
-	Boundary string // of a multipart, without the leading "--"; "" if it is none
+// mime10 tells that there is one MIME-Version, and that it is 1.0.
+func (b *Block) mime10() bool {
+	vs := b.Values("MIME-Version")
+	if len(vs) != 1 {
+		return false
+	}
+	v, _ := first(vs[0])
+	return v == "1.0"
 }
 
-// MIME are the message's own facts (RFC 2045).
-func (b *Block) MIME() MIME {
-	m := MIME{Version: b.Has("MIME-Version")}
-	for _, v := range b.Values("Content-Transfer-Encoding") {
-		m.Encoding = strings.ToLower(strings.TrimSpace(string(v)))
-	}
-	for _, v := range b.Values("Content-Type") {
-		m.Boundary = boundary(v)
-	}
-	return m
-}
-
-// boundary is the boundary parameter of the value of a Content-Type that is multipart.
-func boundary(v []byte) string {
-	low := bytes.ToLower(v)
-	if !bytes.Contains(low, []byte("multipart/")) {
-		return ""
-	}
-	i := bytes.Index(low, []byte("boundary="))
-	if i < 0 {
-		return ""
-	}
-	v = v[i+len("boundary="):]
-	if len(v) > 0 && v[0] == '"' {
-		v = v[1:]
-		if j := bytes.IndexByte(v, '"'); j >= 0 {
-			v = v[:j]
+// encoding is the first Content-Transfer-Encoding: the index of its field, -1 if there is none, and its value in lower
+// case. Comments are no part of it.
+func (b *Block) encoding() (int, string) {
+	for i, f := range b.fields {
+		if b.is(f, "Content-Transfer-Encoding") {
+			v, _ := first(b.value(f))
+			return i, strings.ToLower(v)
 		}
-		return string(v)
 	}
-	if j := bytes.IndexAny(v, " \t\r\n;"); j >= 0 {
-		v = v[:j]
-	}
-	return string(v)
+	return -1, ""
 }
 
-// decodeWords decodes the encoded words (RFC 2047) in out from offset at on, in place.
-func decodeWords(out []byte, at int) []byte {
-	_ = at
-	return out
+// contentType is the kind of body: "text", or "" with the boundary of a multipart/mixed. Other kinds of multipart are
+// let alone, because their parts may be signed.
+func (b *Block) contentType() (kind, boundary string) {
+	vs := b.Values("Content-Type")
+	if len(vs) == 0 {
+		return "", ""
+	}
+	v := bytes.TrimLeft(vs[len(vs)-1], " \t\r\n")
+	switch {
+	case hasPrefixFold(v, "multipart/mixed"):
+		return "", boundaryOf(v)
+	case hasPrefixFold(v, "text/") && len(vs) == 1:
+		return "text", ""
+	}
+	return "", ""
+}
+
+func hasPrefixFold(v []byte, prefix string) bool {
+	return len(v) >= len(prefix) && bytes.EqualFold(v[:len(prefix)], []byte(prefix))
+}
+
+// boundaryOf is the parameter boundary of a Content-Type. The reference takes one without quotes up to the next
+// semicolon or the end of the field, line end included, and lines that begin with "--" and that as delimiters.
+func boundaryOf(v []byte) string {
+	for {
+		i := bytes.IndexByte(v, ';')
+		if i < 0 {
+			return ""
+		}
+		v = bytes.TrimLeft(v[i+1:], " \t\r\n")
+		if !hasPrefixFold(v, "boundary") {
+			continue
+		}
+		p := bytes.TrimLeft(v[len("boundary"):], " \t\r\n")
+		if len(p) == 0 || p[0] != '=' {
+			continue
+		}
+		return parameter(bytes.TrimLeft(p[1:], " \t\r\n"))
+	}
+}
+
+// parameter is the value of a parameter at the beginning of v.
+func parameter(v []byte) string {
+	if len(v) > 0 && v[0] == '"' {
+		in, _, ok := bytes.Cut(v[1:], []byte{'"'})
+		if !ok {
+			return ""
+		}
+		return string(in)
+	}
+	in, _, _ := bytes.Cut(v, []byte{';'})
+	return string(in)
+}
+
+// as8bit writes over a Content-Transfer-Encoding, whose length stays what it was.
+func as8bit(lines []byte) {
+	for i := copy(lines, "Content-Transfer-Encoding: 8bit"); i < len(lines) && lines[i] != '\r' && lines[i] != '\n'; i++ {
+		if !isSpace(lines[i]) {
+			lines[i] = ' '
+		}
+	}
 }

@@ -51,3 +51,44 @@ func Hostile(r *rand.Rand, n int) []byte {
 	fmt.Fprintf(&b, "\r\nmark %d\r\n", n)
 	return []byte(b.String())
 }
+
+// mimeAtoms are the pieces of multipart messages.
+var mimeAtoms = []string{"--b1\r\n", "--b1\r\n", "--b1--\r\n", "--b1 \r\n", "--b1\n", "--b2\r\n", "\r\n", "\r\n", "\r\n",
+	"Content-Type: text/plain\r\n", "Content-Type: text/html; charset=x\r\n", "Content-Type: image/x\r\n",
+	"Content-Transfer-Encoding: quoted-printable\r\n", "Content-Transfer-Encoding: Quoted-Printable \r\n",
+	"Content-Transfer-Encoding: base64\r\n", "content-transfer-encoding:quoted-printable (x)\r\n",
+	"X: =?utf-8?q?a=3Db?=\r\n", " folded\r\n", "garbage\r\n", "=41", "=FC", "=\r\n", "==", "=", "=4", "=g1", "=3d", "text ", "_", "..",
+	"=\n", "\n", "\r", "= \r\n", "=2E\r\n", strings.Repeat("=E9", 100)}
+
+var mimeHeads = []string{"MIME-Version: 1.0\r\n", "MIME-Version: 1.0 (x)\r\n", "MIME-Version: 2\r\n", ""}
+
+var mimeTypes = []string{"", "Content-Type: text/plain\r\n", "Content-Type: multipart/mixed; boundary=b1\r\n",
+	"Content-Type: multipart/mixed;\r\n\tboundary=\"b1\"\r\n", "Content-Type: multipart/alternative; boundary=b1\r\n",
+	"Content-Type: TEXT/html; charset=\"x\"\r\n", "Content-Type: multipart/signed; boundary=b1\r\n"}
+
+var words = []string{"=?utf-8?q?a=C3=BC?=", "=?utf-8?q?b_c?=", " ", "\r\n ", "=?x?b?YWJj?=", "=?x?B?YQ==?=", "x", "=?", "?=", "=?u?x?=41?=",
+	"=?u?q?", ",", "<a@b>", "=?u?q?=22?=", "=?u?b?!?=", "=?u?b?YQ?=", "=?=?u?q?z?="}
+
+// HostileMIME is a message for the option mimedecode, with a mark as Hostile puts it.
+func HostileMIME(r *rand.Rand, n int) []byte {
+	var b strings.Builder
+	b.WriteString("From: x@y.example\r\nX: 1\r\n" + mimeHeads[min(r.Intn(12), 11)*len(mimeHeads)/40])
+	b.WriteString(mimeTypes[r.Intn(len(mimeTypes))])
+	if r.Intn(3) > 0 {
+		b.WriteString([]string{"Content-Transfer-Encoding: quoted-printable\r\n", "Content-Transfer-Encoding: 8bit\r\n",
+			"Content-Transfer-Encoding:\r\n quoted-printable (x)\r\n"}[r.Intn(3)])
+	}
+	if r.Intn(2) > 0 {
+		b.WriteString([]string{"Subject: ", "To: "}[r.Intn(2)])
+		for i := r.Intn(6); i > 0; i-- {
+			b.WriteString(words[r.Intn(len(words))])
+		}
+		b.WriteString("\r\n")
+	}
+	b.WriteString("\r\n")
+	for i := r.Intn(16); i > 0; i-- {
+		b.WriteString(mimeAtoms[r.Intn(len(mimeAtoms))])
+	}
+	fmt.Fprintf(&b, "\r\n\r\nmark %d\r\n", n)
+	return []byte(b.String())
+}

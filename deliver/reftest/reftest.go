@@ -36,9 +36,11 @@ type Config struct {
 
 // Message is what the reference has handed on.
 type Message struct {
-	From string   // reverse path
-	To   []string // forward paths; for an MDA what %T stands for
-	Text []byte   // header and body, for BSMTP with its dots stuffed
+	From string // reverse path
+	// Params are the parameters of MAIL FROM, "BODY=8BITMIME"
+	Params string
+	To     []string // forward paths; for an MDA what %T stands for
+	Text   []byte   // header and body, for BSMTP with its dots stuffed
 }
 
 // Run polls a mailbox with these messages once. It skips the test if the reference is not there. Messages that the
@@ -75,10 +77,14 @@ func Run(t testing.TB, c Config, msgs [][]byte) []Message {
 	if rerr != nil && len(msgs) > 0 {
 		t.Fatalf("reference: %v\n%.2000s", err, said)
 	}
-	return split(text2)
+	got := split(text2)
+	if len(got) != len(msgs) {
+		t.Logf("reference: %d of %d messages, %v: ...%s", len(got), len(msgs), err, said[max(0, len(said)-300):])
+	}
+	return got
 }
 
-var start = regexp.MustCompile(`(?m)^MAIL FROM:<((?s:.*?))>\r?\n((?:RCPT TO:<.*>\r?\n)+)DATA\r?\n`)
+var start = regexp.MustCompile(`(?m)^MAIL FROM:<((?s:.*?))>( .*?)?\r?\n((?:RCPT TO:<.*>\r?\n)+)DATA\r?\n`)
 var rcpt = regexp.MustCompile(`(?m)^RCPT TO:<(.*)>\r?\n`)
 
 // split reads a BSMTP file.
@@ -93,7 +99,10 @@ func split(b []byte) []Message {
 		text := b[m[1]:end]
 		text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte(".\n")), []byte(".\r\n"))
 		r := Message{From: string(b[m[2]:m[3]]), Text: text}
-		for _, to := range rcpt.FindAllSubmatch(b[m[4]:m[5]], -1) {
+		if m[4] >= 0 {
+			r.Params = string(bytes.TrimSpace(b[m[4]:m[5]]))
+		}
+		for _, to := range rcpt.FindAllSubmatch(b[m[6]:m[7]], -1) {
 			r.To = append(r.To, string(to[1]))
 		}
 		out = append(out, r)

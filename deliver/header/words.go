@@ -1,0 +1,104 @@
+package header
+
+import (
+	"bytes"
+	"encoding/base64"
+)
+
+// DecodeWords decodes the encoded words (RFC 2047) of all fields, names included, as the option mimedecode asks for.
+// Nothing is done about character sets: the octets come out as they were encoded. It has to be called before anything
+// else is asked of the Block, for the reference looks at decoded fields only.
+func (b *Block) DecodeWords() {
+	if !bytes.Contains(b.text, []byte("=?")) {
+		return
+	}
+	text := make([]byte, 0, len(b.text))
+	for i, f := range b.fields {
+		start := len(text)
+		text = AppendWords(text, b.lines(f))
+		g := field{start: start, nameEnd: start, value: start, end: len(text)}
+		if colon := bytes.IndexByte(text[start:], ':'); colon >= 0 {
+			g.nameEnd, g.value = start+colon, start+colon+1
+		}
+		b.fields[i] = g
+	}
+	b.text = text
+}
+
+// AppendWords appends in to out with its encoded words decoded. Words may stand anywhere and be damaged: what begins
+// like one and is none loses its "=?". White space between words is dropped.
+func AppendWords(out, in []byte) []byte {
+	afterWord := false
+	for {
+		i := bytes.Index(in, []byte("=?"))
+		if i < 0 {
+			return append(out, in...)
+		}
+		if !afterWord || len(bytes.Trim(in[:i], " \t\r\n")) > 0 {
+			out = append(out, in[:i]...)
+		}
+		in = in[i+2:]
+		enc, text, rest, ok := cutWord(in)
+		if afterWord = ok; ok {
+			out, in = decodeWord(out, enc, text), rest
+		}
+	}
+}
+
+// cutWord takes apart what follows "=?": charset, "?", one letter, "?", text, "?=". The end of the field may stand for
+// the last of these.
+func cutWord(in []byte) (enc byte, text, rest []byte, ok bool) {
+	i := bytes.IndexByte(in, '?')
+	if i < 0 || len(in) < i+3 || in[i+2] != '?' {
+		return 0, nil, nil, false
+	}
+	enc, text = in[i+1], in[i+3:]
+	text, rest, _ = bytes.Cut(text, []byte("?="))
+	return enc, text, rest, true
+}
+
+func decodeWord(out []byte, enc byte, text []byte) []byte {
+	switch enc {
+	case 'q', 'Q':
+		return decodeQ(out, text)
+	case 'b', 'B':
+		if i := bytes.IndexByte(text, '\r'); i >= 0 {
+			text = text[:i]
+		}
+		plain, err := base64.StdEncoding.AppendDecode(out, text)
+		if err != nil {
+			return out // as the reference: nothing at all
+		}
+		return plain
+	}
+	return append(out, text...)
+}
+
+// decodeQ is the encoding Q of RFC 2047, section 4.2. Damaged escapes stay as they are.
+func decodeQ(out, text []byte) []byte {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '_':
+			out = append(out, ' ')
+		case c == '=' && i+2 < len(text) && hex(text[i+1]) < 16 && hex(text[i+2]) < 16:
+			out = append(out, hex(text[i+1])<<4|hex(text[i+2]))
+			i += 2
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// hex is the value of a hexadecimal digit, 16 for any other octet.
+func hex(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 16
+}
