@@ -134,3 +134,79 @@ func BenchmarkFetchFromDovecot(b *testing.B) {
 		s.Close()
 	}
 }
+
+func TestLoginsOnDovecot(t *testing.T) {
+	mechs := []string{"plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "external"}
+	open := real.StartDovecot(t, real.DovecotOptions{Mechanisms: mechs})
+	strict := real.StartDovecot(t, real.DovecotOptions{RequireTLS: true})
+	for _, c := range []struct {
+		name   string
+		d      *real.Dovecot
+		change func(*Options, *wire.TLS)
+		want   protocols.Kind // 0: it works
+	}{
+		{"CRAM-MD5", open, func(o *Options, _ *wire.TLS) {}, 0},
+		{"CRAM-MD5, wrong password", open, func(o *Options, _ *wire.TLS) { o.Secret = auth.Fixed("nonsense") }, protocols.Auth},
+		{"LOGIN", open, func(o *Options, _ *wire.TLS) { o.Auth = "password" }, 0},
+		{"LOGIN, wrong password", open, func(o *Options, _ *wire.TLS) { o.Auth, o.Secret = "password", auth.Fixed("x") }, protocols.Auth},
+		{"PLAIN", open, func(o *Options, _ *wire.TLS) { o.Auth = "plain" }, 0},
+		{"SCRAM", open, func(o *Options, _ *wire.TLS) { o.Auth = "scram" }, 0},
+		{"no TLS where it must be", strict, func(o *Options, _ *wire.TLS) {}, protocols.Auth},
+		{"STARTTLS", strict, func(o *Options, p *wire.TLS) { o.StartTLS, o.TLS = Must, p }, 0},
+		{"STARTTLS if possible", strict, func(o *Options, p *wire.TLS) { o.StartTLS, o.TLS = May, p }, 0},
+		{"STARTTLS, unknown authority", strict, func(o *Options, p *wire.TLS) { p.CertFile = "/dev/null"; o.StartTLS, o.TLS = Must, p }, protocols.Socket},
+		{"TLS", strict, func(o *Options, p *wire.TLS) { o.Dialer.TLS, o.Service = p, strconv.Itoa(strict.IMAPS) }, 0},
+		{"TLS, wrong name", strict, func(o *Options, p *wire.TLS) {
+			p.ServerName, o.Dialer.TLS, o.Service = "other.example.org", p, strconv.Itoa(strict.IMAPS)
+		}, protocols.Socket},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := dovecotOptions(c.d, "alice")
+			c.change(&o, &wire.TLS{CheckCert: true, CertFile: c.d.CA})
+			s, err := Open(t.Context(), o)
+			if c.want != 0 {
+				if f := protocols.AsFault(err); err == nil || f.Kind != c.want {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l, err := s.List(t.Context()); err != nil || l.Total != 0 {
+				t.Error(l, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What the reference showed of these on this server: header and body octets.
+func TestSizesOfOddMessagesOnDovecot(t *testing.T) {
+	d := real.StartDovecot(t, real.DovecotOptions{})
+	for _, text := range []string{"Subject: x\n\nbody\n", "\nbody only\n", "Subject: x\n", "Subject: x\n\n", "body\nwithout header\n\nmore\n"} {
+		d.Put(t, "alice", "", real.Mail{Text: []byte(text)})
+	}
+	sizes := map[bool]string{}
+	for _, classic := range []bool{false, true} {
+		o := dovecotOptions(d, "alice")
+		o.Keep, o.FetchAll, o.classicOnly = true, true, classic
+		s, l := opened(t, o)
+		for m, err := range s.Fetch(t.Context(), l.Items) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(m.Body)
+			if err != nil || int64(len(body)) != m.BodySize {
+				t.Error(err, len(body), m.BodySize)
+			}
+			sizes[classic] += fmt.Sprintf("%d+%d ", m.HeaderSize, m.BodySize)
+		}
+		s.Close()
+	}
+	if sizes[false] != sizes[true] {
+		t.Errorf("by batch %s, message by message %s", sizes[false], sizes[true])
+	}
+}

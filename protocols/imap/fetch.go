@@ -207,7 +207,7 @@ type body struct {
 	s    *Session
 	key  uint32 // its UID, or number
 	data *imapclient.FetchMessageData
-	lit  goimap.LiteralReader
+	lit  *onceFailed
 	r    *bufio.Reader
 	left int64
 	err  error
@@ -215,12 +215,27 @@ type body struct {
 	over func() error
 }
 
+// onceFailed is a literal that is not read again after an error: from then on the library's own goroutine reads.
+type onceFailed struct {
+	r   io.Reader
+	err error
+}
+
+// Read reads the literal.
+func (o *onceFailed) Read(p []byte) (n int, err error) {
+	if o.err == nil {
+		n, o.err = o.r.Read(p)
+	}
+	return n, o.err
+}
+
 func (s *Session) newBody(key uint32, m *imapclient.FetchMessageData, lit goimap.LiteralReader) *body {
 	if s.reader == nil {
 		s.reader = bufio.NewReaderSize(nil, 16<<10)
 	}
-	s.reader.Reset(lit)
-	b := &body{s: s, key: key, data: m, lit: lit, r: s.reader, left: lit.Size()}
+	once := &onceFailed{r: lit}
+	s.reader.Reset(once)
+	b := &body{s: s, key: key, data: m, lit: once, r: s.reader, left: lit.Size()}
 	s.open = b
 	return b
 }
@@ -304,7 +319,9 @@ func (b *body) release() {
 	if b.data == nil {
 		return
 	}
-	_, _ = io.Copy(io.Discard, b.lit)
+	if _, err := io.Copy(io.Discard, b.lit); err != nil {
+		<-b.s.client.Closed() // what follows would read again
+	}
 	for it := b.data.Next(); it != nil; it = b.data.Next() {
 	}
 	b.data = nil
