@@ -37,11 +37,15 @@ func NewCA(t testing.TB, name string) *CA {
 	return ca
 }
 
-// Intermediate makes an authority below this one.
-func (ca *CA) Intermediate(t testing.TB, name string) *CA {
+// Intermediate makes an authority below this one, of an organization if org is not "".
+func (ca *CA) Intermediate(t testing.TB, name, org string) *CA {
 	t.Helper()
 	below := &CA{key: newKey(t, 0)}
-	below.Cert = sign(t, authority(name), ca, below.key)
+	template := authority(name)
+	if org != "" {
+		template.Subject.Organization = []string{org}
+	}
+	below.Cert = sign(t, template, ca, below.key)
 	below.chain = append([][]byte{below.Cert.Raw}, ca.chain...)
 	return below
 }
@@ -108,35 +112,43 @@ func (c *Certificate) Config() *tls.Config {
 func ServerCerts(t testing.TB, ca *CA, host string) map[string]*Certificate {
 	t.Helper()
 	now := time.Now()
-	between := ca.Intermediate(t, "Test Intermediate")
+	between := ca.Intermediate(t, "Test Intermediate", "Example Trust, Inc.")
 	_, domain, _ := cutDot(host)
 	names := []string{host}
 	return map[string]*Certificate{
-		"good":                    ca.Issue(t, CertSpec{CommonName: host, Names: names}),
-		"good, RSA":               ca.Issue(t, CertSpec{CommonName: host, Names: names, RSABits: 2048}),
-		"organization":            ca.Issue(t, CertSpec{CommonName: host, Org: "Example, Inc.", Names: names}),
-		"intermediate":            between.Issue(t, CertSpec{CommonName: host, Names: names}),
-		"intermediate missing":    between.Issue(t, CertSpec{CommonName: host, Names: names, AloneInChain: true}),
-		"CN only":                 ca.Issue(t, CertSpec{CommonName: host}),
-		"CN only, other":          ca.Issue(t, CertSpec{CommonName: "other.example.net"}),
-		"CN right, SAN other":     ca.Issue(t, CertSpec{CommonName: host, Names: []string{"other.example.net"}}),
-		"CN wildcard":             ca.Issue(t, CertSpec{CommonName: "*." + domain}),
-		"wildcard":                ca.Issue(t, CertSpec{CommonName: "x", Names: []string{"*." + domain}}),
-		"wildcard for all":        ca.Issue(t, CertSpec{CommonName: "x", Names: []string{"*"}}),
-		"wildcard too deep":       ca.Issue(t, CertSpec{CommonName: "x", Names: []string{"*.a." + domain}}),
-		"wildcard too high":       ca.Issue(t, CertSpec{CommonName: "x", Names: []string{"*." + last(domain)}}),
-		"other host":              ca.Issue(t, CertSpec{CommonName: "other.example.net", Names: []string{"other.example.net"}}),
-		"NUL in name":             ca.Issue(t, CertSpec{CommonName: host + "\x00.evil.example", Names: []string{"evil.example"}}),
-		"NUL in CN only":          ca.Issue(t, CertSpec{CommonName: host + "\x00.evil.example"}),
-		"IP address":              ca.Issue(t, CertSpec{CommonName: "x", Names: names, IPs: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}}),
-		"expired":                 ca.Issue(t, CertSpec{CommonName: host, Names: names, NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(-24 * time.Hour)}),
-		"not yet valid":           ca.Issue(t, CertSpec{CommonName: host, Names: names, NotBefore: now.Add(24 * time.Hour), NotAfter: now.Add(48 * time.Hour)}),
-		"expired, other host":     ca.Issue(t, CertSpec{CommonName: "other.example.net", Names: []string{"other.example.net"}, NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(-24 * time.Hour)}),
-		"for clients":             ca.Issue(t, CertSpec{CommonName: host, Names: names, Client: true}),
-		"unknown CA":              NewCA(t, "Unknown CA").Issue(t, CertSpec{CommonName: host, Names: names}),
-		"unknown CA of same name": NewCA(t, ca.Cert.Subject.CommonName).Issue(t, CertSpec{CommonName: host, Names: names}),
-		"self-signed":             SelfSigned(t, CertSpec{CommonName: host, Names: names}),
-		"unknown root sent":       withRoot(t, CertSpec{CommonName: host, Names: names}),
+		"good":                            ca.Issue(t, CertSpec{CommonName: host, Names: names}),
+		"good, RSA":                       ca.Issue(t, CertSpec{CommonName: host, Names: names, RSABits: 2048}),
+		"organization":                    between.Issue(t, CertSpec{CommonName: host, Org: "Example, Inc.", Names: names}),
+		"intermediate":                    between.Issue(t, CertSpec{CommonName: host, Names: names}),
+		"intermediate missing":            between.Issue(t, CertSpec{CommonName: host, Names: names, AloneInChain: true}),
+		"CN only":                         ca.Issue(t, CertSpec{CommonName: host}),
+		"CN only, other":                  ca.Issue(t, CertSpec{CommonName: "other.example.net"}),
+		"CN right, SAN other":             ca.Issue(t, CertSpec{CommonName: host, Names: []string{"other.example.net"}}),
+		"CN wildcard":                     ca.Issue(t, CertSpec{CommonName: "*." + domain}),
+		"no CN":                           ca.Issue(t, CertSpec{Names: names}),
+		"no CN, organization":             ca.Issue(t, CertSpec{Org: "x", Names: names}),
+		"no CN, other host":               ca.Issue(t, CertSpec{Org: "x", Names: []string{"other.example.net"}}),
+		"NUL in SAN":                      ca.Issue(t, CertSpec{CommonName: "evil.example", Names: []string{host + "\x00.evil.example"}}),
+		"unknown CA, expired, other host": NewCA(t, "Unknown CA").Issue(t, CertSpec{CommonName: "other.example.net", Names: []string{"other.example.net"}, NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(-24 * time.Hour)}),
+		"unknown CA, intermediate":        NewCA(t, "Unknown CA").Intermediate(t, "Unknown Intermediate", "").Issue(t, CertSpec{CommonName: host, Names: names}),
+		"self-signed, other host":         SelfSigned(t, CertSpec{CommonName: "other.example.net"}),
+		"unknown root sent, other host":   withRoot(t, CertSpec{CommonName: "other.example.net"}),
+		"wildcard":                        ca.Issue(t, CertSpec{CommonName: "x", Names: []string{"*." + domain}}),
+		"wildcard for all":                ca.Issue(t, CertSpec{CommonName: "x", Names: []string{"*"}}),
+		"wildcard too deep":               ca.Issue(t, CertSpec{CommonName: "x", Names: []string{"*.a." + domain}}),
+		"wildcard too high":               ca.Issue(t, CertSpec{CommonName: "x", Names: []string{"*." + last(domain)}}),
+		"other host":                      ca.Issue(t, CertSpec{CommonName: "other.example.net", Names: []string{"other.example.net"}}),
+		"NUL in name":                     ca.Issue(t, CertSpec{CommonName: host + "\x00.evil.example", Names: []string{"evil.example"}}),
+		"NUL in CN only":                  ca.Issue(t, CertSpec{CommonName: host + "\x00.evil.example"}),
+		"IP address":                      ca.Issue(t, CertSpec{CommonName: "x", Names: names, IPs: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}}),
+		"expired":                         ca.Issue(t, CertSpec{CommonName: host, Names: names, NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(-24 * time.Hour)}),
+		"not yet valid":                   ca.Issue(t, CertSpec{CommonName: host, Names: names, NotBefore: now.Add(24 * time.Hour), NotAfter: now.Add(48 * time.Hour)}),
+		"expired, other host":             ca.Issue(t, CertSpec{CommonName: "other.example.net", Names: []string{"other.example.net"}, NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(-24 * time.Hour)}),
+		"for clients":                     ca.Issue(t, CertSpec{CommonName: host, Names: names, Client: true}),
+		"unknown CA":                      NewCA(t, "Unknown CA").Issue(t, CertSpec{CommonName: host, Names: names}),
+		"unknown CA of same name":         NewCA(t, ca.Cert.Subject.CommonName).Issue(t, CertSpec{CommonName: host, Names: names}),
+		"self-signed":                     SelfSigned(t, CertSpec{CommonName: host, Names: names}),
+		"unknown root sent":               withRoot(t, CertSpec{CommonName: host, Names: names}),
 	}
 }
 

@@ -67,12 +67,9 @@ func (c *check) identity(leaf *x509.Certificate) error {
 		c.lines = append(c.lines, fmt.Sprintf("Bad certificate: Subject %s contains NUL, aborting!", what))
 		return certError(leaf, "name", "", errors.New("name contains a NUL byte"), "somebody tries to deceive you")
 	}
-	if name := c.policy.name(c.host); c.policy.CheckCert && !hostMatches(leaf, name) && !onlyCN(leaf, name) {
-		if cn == "" {
-			c.lines = append(c.lines, "Unknown Server CommonName")
-		} else {
-			c.lines = append(c.lines, fmt.Sprintf("Server CommonName mismatch: %s != %s", cn, name))
-		}
+	name := c.policy.name(c.host)
+	if c.policy.CheckCert && cn != "" && !hostMatches(leaf, name) && !onlyCN(leaf, name) {
+		c.lines = append(c.lines, fmt.Sprintf("Server CommonName mismatch: %s != %s", cn, name))
 	}
 	if want := c.policy.Fingerprint; want != "" && !fingerprintMatches(leaf.Raw, want) {
 		c.lines = append(c.lines, c.policy.label(c.host)+" fingerprints do not match!")
@@ -202,8 +199,16 @@ func (c *check) describe(leaf *x509.Certificate) {
 	} else {
 		note("Unknown Organization")
 	}
-	note("Issuer CommonName: %s", leaf.Issuer.CommonName)
-	note("Subject CommonName: %s", leaf.Subject.CommonName)
+	if leaf.Issuer.CommonName != "" {
+		note("Issuer CommonName: %s", leaf.Issuer.CommonName)
+	} else {
+		note("Unknown Issuer CommonName")
+	}
+	if leaf.Subject.CommonName != "" {
+		note("Subject CommonName: %s", leaf.Subject.CommonName)
+	} else {
+		note("Unknown Server CommonName")
+	}
 	for _, n := range leaf.DNSNames {
 		note("Subject Alternative Name: %s", n)
 	}

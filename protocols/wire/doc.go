@@ -29,7 +29,7 @@
 //
 // The policy is that of fetchmail(1) 6.4, its words on standard error are those of the reference, and the tests compare
 // them with it. What differs: nothing below TLS 1.2 is spoken unless sslproto asks for it by name; SSL 3 is refused;
-// sslfingerprint also takes SHA-1 and SHA-256; a folder of certificates need not be hashed. What Go cannot do: key
+// sslfingerprint also takes SHA-1 and SHA-256; a certificate needs no common name; a folder of certificates need not be hashed. What Go cannot do: key
 // exchange by finite-field Diffie-Hellman, RSA keys below 1024 bits, signatures with SHA-1 under sslcertck.
 //
 // A failure is a TLSError: the reference's lines, and a cause. If that is a CertError it says which check failed, what

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -45,7 +47,7 @@ func TestCertificates(t *testing.T) {
 	ca := mailtest.NewCA(t, "Test CA")
 	file := ca.File(t)
 	certs := mailtest.ServerCerts(t, ca, name)
-	good := []string{"good", "good, RSA", "organization", "intermediate", "CN only", "CN wildcard", "wildcard", "IP address", "no CN"}
+	good := []string{"good", "good, RSA", "organization", "intermediate", "CN only", "CN wildcard", "wildcard", "IP address", "no CN", "no CN, organization"}
 	failing := map[string]string{ // the check that fails
 		"intermediate missing": "issuer", "CN only, other": "name", "CN right, SAN other": "name", "wildcard for all": "name",
 		"wildcard too deep": "name", "wildcard too high": "name", "other host": "name", "no CN, other host": "name",
@@ -53,6 +55,9 @@ func TestCertificates(t *testing.T) {
 		"expired, other host": "name", "for clients": "purpose", "unknown CA": "issuer", "unknown CA of same name": "issuer",
 		"unknown CA, expired, other host": "issuer", "unknown CA, intermediate": "issuer", "self-signed": "anchor",
 		"self-signed, other host": "anchor", "unknown root sent": "anchor", "unknown root sent, other host": "anchor",
+	}
+	if len(certs) != len(good)+len(failing) {
+		t.Errorf("%d certificates, %d are judged here", len(certs), len(good)+len(failing))
 	}
 	for kind, cert := range certs {
 		_, err := secured(t, cert.Config(), &TLS{ServerName: name, CheckCert: true, CertFile: file})
@@ -388,8 +393,37 @@ func TestServerWithoutTLSGivesATLSError(t *testing.T) {
 	}
 }
 
+// sealedKey is an encrypted key with one iteration only.
+func sealedKey(t testing.TB) []byte {
+	t.Helper()
+	must := func(v any) asn1.RawValue {
+		der, err := asn1.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return asn1.RawValue{FullBytes: der}
+	}
+	aes := asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 2}
+	kdf := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12},
+		Parameters: must(struct {
+			Salt       []byte
+			Iterations int
+		}{[]byte("salt"), 1})}
+	cipher := pkix.AlgorithmIdentifier{Algorithm: aes, Parameters: must(make([]byte, 16))}
+	box := encryptedKey{Data: make([]byte, 32), Algorithm: pkix.AlgorithmIdentifier{
+		Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}, Parameters: must(pbes2{kdf, cipher})}}
+	return must(box).FullBytes
+}
+
+func TestSealedKeyIsUnderstoodUpToItsPassword(t *testing.T) {
+	if _, err := decryptPKCS8(sealedKey(t), "word"); !errors.Is(err, errKeyPassword) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func FuzzEncryptedKey(f *testing.F) {
 	f.Add([]byte{0x30, 0x00}, "word")
+	f.Add(sealedKey(f), "word")
 	f.Fuzz(func(t *testing.T, der []byte, password string) {
 		if len(der) > 4096 {
 			return
