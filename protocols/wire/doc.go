@@ -29,8 +29,9 @@
 //
 // The policy is that of fetchmail(1) 6.4, its words on standard error are those of the reference, and the tests compare
 // them with it. What differs: nothing below TLS 1.2 is spoken unless sslproto asks for it by name; SSL 3 is refused;
-// sslfingerprint also takes SHA-1 and SHA-256; a certificate needs no common name; a folder of certificates need not be hashed. What Go cannot do: key
-// exchange by finite-field Diffie-Hellman, RSA keys below 1024 bits, signatures with SHA-1 under sslcertck.
+// sslfingerprint also takes SHA-1 and SHA-256; a certificate needs no common name; a folder of certificates need not be
+// hashed; a client certificate that cannot be read gives a warning. What Go cannot do: key exchange by finite-field
+// Diffie-Hellman, RSA keys below 1024 bits, signatures with SHA-1 under sslcertck.
 //
 // A failure is a TLSError: the reference's lines, and a cause. If that is a CertError it says which check failed, what
 // was seen (subject, names, issuer, dates, SHA-256 fingerprint) and what can be done about it.
