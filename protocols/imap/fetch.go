@@ -30,13 +30,12 @@ func (s *Session) Fetch(ctx context.Context, items []protocols.Item) iter.Seq2[*
 		if len(items) == 0 {
 			return
 		}
-		if err := s.usable(ctx, protocols.Fetching); err != nil {
+		if err := s.free(ctx, protocols.Fetching); err != nil {
 			yield(nil, err)
 			return
 		}
 		defer s.watch(ctx)()
 		s.settle()
-		s.flush()
 		for len(items) > 0 {
 			n := s.batch(items)
 			if !s.fetchSome(items[:n], yield) {
@@ -70,6 +69,7 @@ func (s *Session) single(it protocols.Item) bool {
 
 // fetchSome fetches one batch. It returns false if the loop is over.
 func (s *Session) fetchSome(items []protocols.Item, yield func(*protocols.Message, error) bool) bool {
+	s.flush() // the marks of the batch before go with the same packet
 	if s.single(items[0]) {
 		return s.fetchSingle(items[0], yield)
 	}
@@ -137,7 +137,6 @@ func (s *Session) fetchBatch(items []protocols.Item, yield func(*protocols.Messa
 		err = cmd.Close()
 		s.filter.expect(nil)
 		s.fetching = false
-		s.flush()
 		if s.closed {
 			s.end()
 		}

@@ -16,7 +16,7 @@ func (s *Session) CanWait() bool { return s.has("IDLE") || s.o.ForceIdle }
 
 // Wait returns when there may be new mail. Servers without IDLE are asked by NOOP from time to time.
 func (s *Session) Wait(ctx context.Context) error {
-	if err := s.usable(ctx, protocols.Fetching); err != nil {
+	if err := s.free(ctx, protocols.Fetching); err != nil {
 		return err
 	}
 	defer s.watch(ctx)()

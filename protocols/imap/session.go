@@ -205,6 +205,17 @@ func (s *Session) usable(ctx context.Context, phase protocols.Phase) error {
 	return nil
 }
 
+// errLooping is about calls that have to wait for answers while a loop over Fetch holds them up.
+var errLooping = errors.New("not within a loop over Fetch")
+
+// free tells whether commands can be sent and waited for.
+func (s *Session) free(ctx context.Context, phase protocols.Phase) error {
+	if s.fetching {
+		return &protocols.Fault{Kind: protocols.Config, Phase: phase, Err: errLooping}
+	}
+	return s.usable(ctx, phase)
+}
+
 // Traits tells the facts about IMAP.
 func (s *Session) Traits() protocols.Traits {
 	return protocols.Traits{Protocol: "IMAP", Peer: s.conn.PeerIP(), Folders: true, ServerSeen: true, SplitSizes: true}
@@ -212,7 +223,7 @@ func (s *Session) Traits() protocols.Traits {
 
 // Select opens a folder (RFC 3501, sections 6.3.1 and 6.3.2).
 func (s *Session) Select(ctx context.Context, folder string, readOnly bool) error {
-	if err := s.usable(ctx, protocols.Opening); err != nil {
+	if err := s.free(ctx, protocols.Opening); err != nil {
 		return err
 	}
 	defer s.watch(ctx)()
@@ -289,7 +300,7 @@ func (s *Session) Announced() bool {
 // List asks what is in the folder. Without keep, messages that are marked as deleted already are removed first, as the
 // reference does.
 func (s *Session) List(ctx context.Context) (protocols.Listing, error) {
-	if err := s.usable(ctx, protocols.Opening); err != nil {
+	if err := s.free(ctx, protocols.Opening); err != nil {
 		return protocols.Listing{}, err
 	}
 	if !s.selected {

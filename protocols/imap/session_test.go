@@ -154,13 +154,15 @@ A0003 SELECT "INBOX"
 A0004 UID FETCH 1:* (UID FLAGS RFC822.SIZE)
 A0005 UID FETCH 101 (UID BODY.PEEK[HEADER])
 A0006 UID FETCH 101 (UID BODY.PEEK[TEXT])
-A0007 UID FETCH 102 (UID BODY.PEEK[HEADER])
-A0008 UID FETCH 102 (UID BODY.PEEK[TEXT])
-A0009 UID FETCH 103 (UID BODY.PEEK[HEADER])
-A0010 UID FETCH 103 (UID BODY.PEEK[TEXT])
-A0011 UID STORE 101:103 +FLAGS.SILENT (\Seen \Deleted)
-A0012 UID EXPUNGE 101:103
-A0013 LOGOUT`},
+A0007 UID STORE 101 +FLAGS.SILENT (\Seen \Deleted)
+A0008 UID FETCH 102 (UID BODY.PEEK[HEADER])
+A0009 UID FETCH 102 (UID BODY.PEEK[TEXT])
+A0010 UID STORE 102 +FLAGS.SILENT (\Seen \Deleted)
+A0011 UID FETCH 103 (UID BODY.PEEK[HEADER])
+A0012 UID FETCH 103 (UID BODY.PEEK[TEXT])
+A0013 UID STORE 103 +FLAGS.SILENT (\Seen \Deleted)
+A0014 UID EXPUNGE 101:103
+A0015 LOGOUT`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := mailtest.NewIMAP(mailtest.Letters(3)...)
@@ -661,6 +663,37 @@ func TestCloseWithinTheLoop(t *testing.T) {
 		t.Errorf("%d messages after Close", n)
 	}
 	session.Close()
+}
+
+func TestWhatWouldWaitWithinTheLoopIsRefused(t *testing.T) {
+	s := start(t, mailtest.NewIMAP(mailtest.Letters(20)...))
+	session, l := opened(t, options(s))
+	for _, err := range session.Fetch(t.Context(), l.Items) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := session.List(t.Context()); !errors.Is(err, errLooping) {
+			t.Error("List:", err)
+		}
+		if err := session.Select(t.Context(), "", false); !errors.Is(err, errLooping) {
+			t.Error("Select:", err)
+		}
+		if err := session.Wait(t.Context()); !errors.Is(err, errLooping) {
+			t.Error("Wait:", err)
+		}
+		for _, err := range session.Fetch(t.Context(), l.Items) {
+			if !errors.Is(err, errLooping) {
+				t.Error("Fetch:", err)
+			}
+		}
+		if removed, err := session.Commit(t.Context()); err != nil || len(removed) > 0 {
+			t.Error("Commit:", removed, err)
+		}
+		break
+	}
+	if got := len(drain(session, l.Items)); got != 20 {
+		t.Errorf("%d messages", got)
+	}
 }
 
 func TestHostileServers(t *testing.T) {

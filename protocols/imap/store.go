@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -125,22 +126,6 @@ func (s *Session) uidSet(items []protocols.Item) goimap.UIDSet {
 	return set
 }
 
-// answers waits for the answers to all marks and returns the first refusal.
-func (s *Session) answers() (err error) {
-	s.flush()
-	s.store.wait()
-	for _, m := range s.store.sent {
-		switch {
-		case m.err == nil && m.deleted:
-			s.store.marked = append(s.store.marked, m.items...)
-		case m.err != nil && err == nil:
-			err = s.fault(protocols.Finishing, "STORE", m.err)
-		}
-	}
-	s.store.sent = nil
-	return err
-}
-
 // Commit removes what is marked, or moves it, and tells what is gone. Within a loop over Fetch it only tells.
 func (s *Session) Commit(ctx context.Context) ([]protocols.Item, error) {
 	err := s.usable(ctx, protocols.Finishing)
@@ -158,34 +143,62 @@ func (s *Session) commit() error {
 	if s.classic {
 		return s.expungeNumbers()
 	}
-	err := s.answers()
+	err := s.move()
 	if s.broken() {
 		return err
 	}
-	if e := s.move(); err == nil {
+	if e := s.expunge(); err == nil {
 		err = e
-	}
-	for len(s.store.marked) > 0 && !s.broken() {
-		some := s.store.marked[:min(len(s.store.marked), maxSet)]
-		s.store.marked = s.store.marked[len(some):]
-		if e := s.expunge(some); err == nil {
-			err = e
-		}
 	}
 	return err
 }
 
-// expunge removes messages by UID (RFC 4315, section 2.1) and checks that they are gone.
-func (s *Session) expunge(items []protocols.Item) error {
-	_, err := s.client.UIDExpunge(s.uidSet(items)).Collect()
-	rest := s.confirm(items)
-	if err != nil {
-		return s.fault(protocols.Finishing, "EXPUNGE", err)
+// expunge removes by UID what is marked (RFC 4315, section 2.1) and checks that it is gone. The commands follow the
+// STOREs at once: of a message that could not be marked nothing is removed.
+func (s *Session) expunge() error {
+	s.flush()
+	st := s.store
+	items := slices.Clone(st.marked)
+	for _, m := range st.sent {
+		if m.deleted {
+			items = append(items, m.items...)
+		}
 	}
-	if len(rest) > 0 {
-		return s.present(items, rest)
+	answers := make([]error, 0, len(items)/maxSet+1)
+	for rest := items; len(rest) > 0; {
+		some := rest[:min(len(rest), maxSet)]
+		rest = rest[len(some):]
+		answers = append(answers, nil)
+		i, cmd := len(answers)-1, s.client.UIDExpunge(s.uidSet(some))
+		st.wg.Go(func() { _, answers[i] = cmd.Collect() })
 	}
-	return nil
+	st.wait()
+	marked, err := s.answers()
+	rest := s.confirm(marked)
+	for _, e := range answers {
+		if e != nil && err == nil {
+			err = s.fault(protocols.Finishing, "EXPUNGE", e)
+		}
+	}
+	if err != nil || len(rest) == 0 {
+		return err
+	}
+	return s.present(marked, rest)
+}
+
+// answers sums up the answers to all marks, which have come: what is marked as deleted, and the first refusal.
+func (s *Session) answers() (marked []protocols.Item, err error) {
+	marked = s.store.marked
+	for _, m := range s.store.sent {
+		switch {
+		case m.err == nil && m.deleted:
+			marked = append(marked, m.items...)
+		case m.err != nil && err == nil:
+			err = s.fault(protocols.Finishing, "STORE", m.err)
+		}
+	}
+	s.store.sent, s.store.marked = nil, nil
+	return marked, err
 }
 
 // confirm notes which of the items the server has told to be gone and returns the others.
@@ -258,8 +271,8 @@ func (s *Session) moveSome(items []protocols.Item) error {
 	if _, err := s.client.Copy(s.uidSet(items), "x").Wait(); err != nil {
 		return s.fault(protocols.Finishing, "COPY", err)
 	}
-	s.store.queue[true] = append(s.store.queue[true], items...)
-	return s.answers()
+	s.store.queue[true] = append(s.store.queue[true], items...) // commit goes on with them
+	return nil
 }
 
 // storeNumber sets marks in the message by message way and waits for the answer.
