@@ -206,7 +206,7 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 		Observer: rep,
 		Rules: poll.Rules{
 			FetchAll: u.FetchAll, Keep: u.Keep, Flush: u.Flush, LimitFlush: u.LimitFlush, MaxSize: u.Limit,
-			FetchLimit: u.FetchLimit, Expunge: u.Expunge, Check: a.Check, Idle: u.Idle, Multidrop: u.Multidrop(),
+			FetchLimit: u.FetchLimit, Expunge: u.Expunge, Check: a.Check, Idle: u.Idle, RetrieveError: s.RetrieveError, Multidrop: u.Multidrop(),
 			SpamBounce: c.SpamBounce, SoftBounce: c.SoftBounce,
 		},
 		Ledger: func(folder string) poll.Ledger {
@@ -300,14 +300,4 @@ func (a *account) path(p string) string {
 		return abs
 	}
 	return p
-}
-
-// check refuses options that cannot work, before anybody is contacted.
-func (a *account) check() error {
-	switch a.server.Protocol {
-	case rcfile.Auto, rcfile.POP3, rcfile.APOP, rcfile.RPOP, rcfile.IMAP:
-	default:
-		return &Error{a.server.Name, "protocol " + string(a.server.Protocol) + " is not supported by this version"}
-	}
-	return nil
 }

@@ -17,19 +17,19 @@ import (
 
 // Rules are the options that decide about messages.
 type Rules struct {
-	FetchAll   bool
-	Keep       bool
-	Flush      bool
-	LimitFlush bool
-	MaxSize    int64 // limit, octets; 0 is none
-	FetchLimit int   // messages a session; 0 is none
-	Expunge    int   // POP3: messages a session, then a new one; 0 is all in one
-	Check      bool  // only count
-	Idle       bool  // wait for new mail afterwards
-	BounceMail bool
-	SpamBounce bool
-	SoftBounce bool
-	Multidrop  bool
+	FetchAll      bool
+	Keep          bool
+	Flush         bool
+	LimitFlush    bool
+	MaxSize       int64  // limit, octets; 0 is none
+	FetchLimit    int    // messages a session; 0 is none
+	Expunge       int    // POP3: messages a session, then a new one; 0 is all in one
+	Check         bool   // only count
+	Idle          bool   // wait for new mail afterwards
+	RetrieveError string // retrieve-error: abort, continue or markseen; "" is continue
+	SpamBounce    bool
+	SoftBounce    bool
+	Multidrop     bool
 	// KeepRecord: the record of fetched messages holds everything that is old (uidl, keep); else only what a session
 	// could not delete.
 	KeepRecord bool

@@ -142,6 +142,12 @@ func (b *box) inHand(ctx context.Context, m *protocols.Message, err error) error
 func (b *box) fetchOne(ctx context.Context, m *protocols.Message, err error) error {
 	if err != nil {
 		b.Observer.Observe(Unavailable{b.Account, m.Item.Num, m.Item.Size, err})
+		switch b.Rules.RetrieveError {
+		case "abort":
+			return err
+		case "markseen":
+			return b.apply(ctx, m.Item, Verdict{Record: true, Seen: true})
+		}
 		return nil
 	}
 	b.fetched++

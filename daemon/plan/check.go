@@ -1,0 +1,44 @@
+package plan
+
+import "fetchmail/rcfile"
+
+// check refuses what this version cannot do, before anybody is contacted. An option is never silently without effect,
+// except where the reference ignores it too.
+func (a *account) check() error {
+	s, u := a.server, a.user
+	switch s.Protocol {
+	case rcfile.Auto, rcfile.POP3, rcfile.APOP, rcfile.RPOP, rcfile.IMAP:
+	case rcfile.POP2, rcfile.KPOP:
+		return a.refuse("protocol " + string(s.Protocol) + " is not supported: no server speaks it any more")
+	default:
+		return a.refuse("protocol " + string(s.Protocol) + " is not supported yet")
+	}
+	switch s.Auth {
+	case rcfile.AuthKerberosV4, rcfile.AuthKerberosV5, rcfile.AuthGSSAPI, rcfile.AuthNTLM, rcfile.AuthMSN:
+		return a.refuse("auth " + string(s.Auth) + " is not supported yet; try another value, or leave it out")
+	}
+	switch {
+	case s.Interface != "":
+		return a.refuse("option interface is not supported yet; a preconnect command can look at the interface")
+	case s.Monitor != "":
+		return a.refuse("option monitor is not supported yet")
+	case u.MoveTo != "" && s.Protocol != rcfile.IMAP && s.Protocol != rcfile.Auto:
+		return a.refuse("option moveto needs protocol IMAP")
+	}
+	if a.Daemon && u.Limit > 0 && u.Warnings > 0 && !u.LimitFlush {
+		a.Warn("warning: " + s.Name + ": messages above the limit are named in the log only; mail about them (option warnings) is not sent yet")
+	}
+	return nil
+}
+
+func (a *account) refuse(why string) error { return &Error{a.server.Name, why} }
+
+// ignored are the options that change nothing here, and why. Every other one is read by this package or by the command.
+var ignored = map[string]string{
+	"Properties":   "for extension scripts",
+	"Principal":    "for Kerberos, which is refused",
+	"FetchDomains": "for ETRN and ODMR, which are refused",
+	"FastUIDL":     "the whole listing costs one round trip",
+	"Skip":         "Active says it",
+	"Via":          "Host says it",
+}

@@ -1,0 +1,46 @@
+package plan
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"reflect"
+	"strings"
+	"testing"
+
+	"fetchmail/rcfile"
+)
+
+// TestEveryOptionIsReadOrIgnoredForAReason keeps an option from being accepted and forgotten: each field that the
+// language fills in is read here or by the command, or stands in the list of those that change nothing.
+func TestEveryOptionIsReadOrIgnoredForAReason(t *testing.T) {
+	read := map[string]bool{}
+	for _, dir := range []string{".", "../../cmd/fetchmail"} {
+		notTest := func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }
+		pkgs, err := parser.ParseDir(token.NewFileSet(), dir, notTest, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range pkgs {
+			ast.Inspect(p, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok {
+					read[s.Sel.Name] = true
+				}
+				return true
+			})
+		}
+	}
+	for _, typ := range []reflect.Type{reflect.TypeFor[rcfile.Config](), reflect.TypeFor[rcfile.Server](), reflect.TypeFor[rcfile.User]()} {
+		for _, f := range reflect.VisibleFields(typ) {
+			why, skip := ignored[f.Name]
+			switch {
+			case !f.IsExported():
+			case read[f.Name] && skip:
+				t.Errorf("%s.%s is read although it is listed as ignored (%s)", typ.Name(), f.Name, why)
+			case !read[f.Name] && !skip:
+				t.Errorf("%s.%s is accepted, but nobody reads it", typ.Name(), f.Name)
+			}
+		}
+	}
+}
