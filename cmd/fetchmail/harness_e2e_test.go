@@ -221,12 +221,12 @@ func newPlace(t testing.TB, d real.DovecotOptions, p real.PostfixOptions) *place
 	return &place{Dovecot: real.StartDovecot(t, d), Postfix: real.StartPostfix(t, p), dir: real.Dir(t)}
 }
 
-// fill replaces the marks @POP3@, @POP3S@, @IMAP@, @IMAPS@, @SMTP@ (ports), @CA@ (certificate file) and @DIR@.
+// fill replaces the marks @POP3@, @POP3S@, @IMAP@, @IMAPS@, @SMTP@, @LMTP@ (ports), @CA@ (certificate file) and @DIR@.
 func (p *place) fill(text string) string {
 	return strings.NewReplacer(
 		"@POP3@", strconv.Itoa(p.POP3), "@POP3S@", strconv.Itoa(p.POP3S),
 		"@IMAP@", strconv.Itoa(p.IMAP), "@IMAPS@", strconv.Itoa(p.IMAPS),
-		"@SMTP@", strconv.Itoa(p.Postfix.SMTP), "@CA@", p.Dovecot.CA, "@DIR@", p.dir,
+		"@SMTP@", strconv.Itoa(p.Postfix.SMTP), "@LMTP@", strconv.Itoa(p.LMTP), "@CA@", p.Dovecot.CA, "@DIR@", p.dir,
 	).Replace(text)
 }
 

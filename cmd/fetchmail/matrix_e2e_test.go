@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -26,6 +27,7 @@ var letters = [][]byte{
 // trail are the fields of the header that differ from run to run: dates, versions, queue ids and process numbers.
 var trail = []struct{ pattern, to string }{
 	{`(?s)^(?:Return-Path|X-Original-To|Delivered-To): [^\n]*\n(?:(?:X-Original-To|Delivered-To): [^\n]*\n)*(Received: from [^\n]+\n\tby mail\.example\.test \(Postfix\)[^\n]*\n(?:\t[^\n]*\n)*)`, "<Postfix>\n"},
+	{`(?s)^Return-Path: [^\n]*\nDelivered-To: [^\n]*\nReceived: from [^\n]+\n\tby mail\.example\.test with LMTP\n(?:\t[^\n]*\n)*(?:\t\(envelope-from [^\n]*\n(?:\t[^\n]*\n)*)?`, "<LMTP>\n"},
 	{`\(fetchmail-[^)]*\)`, "(fetchmail-VERSION)"},
 	{`localhost \[(::1|127\.0\.0\.1)\]`, "localhost [ADDRESS]"}, // the reference may tell an address that it did not use
 	{`\w{3}, +\d+ \w{3} \d{4} \d\d:\d\d:\d\d [-+]\d{4} \(\w+\)`, "DATE"},
@@ -53,6 +55,13 @@ var sinks = []struct{ name, option string }{
 	{"maildir", `maildir "~/Maildir"`},
 }
 
+// otherSinks are tried with a plain connection only.
+var otherSinks = []struct{ name, option string }{
+	{"lmtp", "lmtp smtphost localhost/@LMTP@"},
+	{"maildrop", `mda "/usr/bin/maildrop @DIR@/mailfilter"`},
+	{"bsmtp", `bsmtp "@DIR@/batch"`},
+}
+
 // poll is the outcome of one run as far as the two programs must agree.
 type poll struct {
 	code      int
@@ -69,35 +78,70 @@ func (p poll) String() string {
 func pollOnce(t *testing.T, p *place, bin, rc, sink string) poll {
 	t.Helper()
 	p.Dovecot.Empty(t, "alice", "")
+	p.Dovecot.Empty(t, "user1@localhost", "")
 	p.Postfix.Empty(t, "user1")
 	p.Dovecot.Put(t, "alice", "", real.Texts(letters...)...)
 	c := newClient(t, bin)
 	box := filepath.Join(c.home, "Maildir")
 	c.write(t, "procmailrc", "DEFAULT="+box+"/\nLOGFILE="+c.home+"/procmail.log\n:0\n$DEFAULT\n")
+	c.write(t, "mailfilter", "to \""+box+"\"\n")
+	if sink == "maildrop" { // which makes no Maildir
+		for _, dir := range []string{"", "tmp", "new", "cur"} {
+			if err := os.Mkdir(filepath.Join(box, dir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			c.own(t, filepath.Join(box, dir))
+		}
+	}
 	c.rc(t, strings.ReplaceAll(p.fill(rc), p.dir, c.home))
 	r := c.run(t)
 	if r.code != 0 {
 		t.Errorf("%s: %s", bin, r)
 	}
 	got := poll{code: r.code, stdout: r.stdout, left: p.left(t)}
-	mails := p.Postfix.Mail(t, "user1")
-	if sink != "smtp" {
-		mails = real.ReadMaildir(t, box)
-	}
-	for _, m := range mails {
+	for _, m := range p.arrived(t, sink, c.home) {
 		got.delivered = append(got.delivered, clean(string(m.Text)))
 	}
 	slices.Sort(got.delivered) // Postfix delivers side by side
 	return got
 }
 
+// arrived returns what a sink has got.
+func (p *place) arrived(t *testing.T, sink, home string) []real.Mail {
+	t.Helper()
+	switch sink {
+	case "smtp":
+		return p.Postfix.Mail(t, "user1")
+	case "lmtp":
+		return p.Dovecot.Left(t, "user1@localhost", "")
+	case "bsmtp":
+		text, err := os.ReadFile(filepath.Join(home, "batch"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mails []real.Mail
+		for part := range strings.SplitAfterSeq(string(text), "\r\n.\r\n") {
+			if part != "" {
+				mails = append(mails, real.Mail{Text: []byte(part)})
+			}
+		}
+		return mails
+	}
+	return real.ReadMaildir(t, filepath.Join(home, "Maildir"))
+}
+
 func TestEveryWayInAndOutEqualsTheReference(t *testing.T) {
 	reference := real.Reference(t)
 	real.Procmail(t)
+	real.Maildrop(t)
 	p := newPlace(t, real.DovecotOptions{}, real.PostfixOptions{})
 	for _, proto := range []string{"POP3", "IMAP"} {
 		for _, way := range ways {
-			for _, sink := range sinks {
+			all := sinks
+			if way.name == "plain" {
+				all = slices.Concat(sinks, otherSinks)
+			}
+			for _, sink := range all {
 				rc := fmt.Sprintf("poll localhost proto %s port @%s@\n user alice there with password secret is user1 here\n %s\n %s\n",
 					proto, proto+way.server, way.user, sink.option)
 				t.Run(strings.Join([]string{proto, way.name, sink.name}, "/"), func(t *testing.T) {
