@@ -86,7 +86,7 @@ func (p *parsing) explanation(at token, message, hint string) *Error {
 	}
 	if at.kind != tokEOF {
 		raw, _, _ := strings.Cut(p.scan.src[at.start:at.end], "\x00")
-		e.Near = raw
+		e.Near = withoutControls(raw)
 		first, _, _ := strings.Cut(raw, "\n")
 		e.Width = utf8.RuneCountInString(first)
 	}
@@ -109,13 +109,28 @@ func (p *parsing) masked(start, end int) string {
 			line[i-start] = '*'
 		}
 	}
-	clean := strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
+	return printable(strings.TrimRight(string(line), "\r"))
+}
+
+// withoutControls replaces control characters and leaves all other bytes as they are, whatever their encoding.
+func withoutControls(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7f {
+			b[i] = '?'
+		}
+	}
+	return string(b)
+}
+
+// printable replaces what could change a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r >= 0x7f && r < 0xa0 {
 			return '?'
 		}
 		return r
-	}, string(line))
-	return strings.TrimRight(clean, "\r")
+	}, s)
 }
 
 // secrets finds where passwords stand in the source up to end. What touches a password belongs to it, because an
@@ -138,16 +153,22 @@ func secrets(src string, end int) (spans [][2]int) {
 			}
 			spans = append(spans, [2]int{t.start, stop})
 		}
-		secret = t.means != nil && t.means.option != nil && t.means.option.secret
+		secret = t.means != nil && t.means.option != nil && t.means.option.secret || t.kind == tokWord && t.means == nil && looksSecret(t.value)
 	}
 	return spans
 }
 
+// looksSecret tells whether a word may be meant to be one that a password follows.
+func looksSecret(word string) bool {
+	word = strings.ToLower(word)
+	return strings.HasPrefix(word, "pass") || editDistance(word, "password") < 3 || editDistance(word, "esmtppassword") < 3
+}
+
 // nearest proposes the candidate that a misspelled word is likely to mean, or else says otherwise.
 func nearest(word string, candidates []string, otherwise string) string {
-	best, distance := "", 3
+	best, distance := "", 2
 	for _, c := range candidates {
-		if d := editDistance(word, c); d < distance && d < len(c) {
+		if d := editDistance(word, c); d <= distance && d < len(c) {
 			best, distance = c, d
 		}
 	}

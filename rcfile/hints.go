@@ -12,22 +12,52 @@ func (p *parsing) hint(at token) string {
 		return p.hintStatement(at)
 	}
 	before := p.current[i-1]
-	o := optionOf(before)
-	switch {
-	case at.kind == tokEqual || at.start > 0 && strings.IndexByte(",;:=", p.scan.src[at.start-1]) >= 0 && p.inPassword(i):
+	if o := optionOf(before); o != nil && o.Kind != Flag && !(o.Kind == Choice && at.kind == tokWord) {
+		return hintValue(o, before, at)
+	}
+	for _, t := range p.current[:i] {
+		if t.kind == tokWord && strings.ContainsAny(p.scan.src[t.start:t.start+1], `"'`) {
+			return "a quote before this is not closed, or has something directly behind it"
+		}
+	}
+	switch keyword := at.kind == tokKeyword; {
+	case p.inPassword(i) && (at.kind == tokEqual || strings.IndexByte(",;:=", p.scan.src[at.start-1]) >= 0):
 		return "a string with one of = , ; : in it must be quoted"
-	case o != nil && (o.Kind == Number || o.Kind == Numbers || o.Kind == Port) && at.kind != tokNumber:
-		return "\"" + before.value + "\" needs a number without quotes"
-	case o != nil && at.kind == tokKeyword && o.Kind != Flag:
-		return "\"" + at.value + "\" is a keyword: as a value it must be quoted"
-	case o != nil && at.kind == tokNumber && o.Kind != Flag:
-		return "a number as a value of \"" + before.value + "\" must be quoted"
-	case at.kind == tokKeyword && (at.value == "user" || at.value == "username"):
+	case (keyword || at.kind == tokNumber) && !begins(at) && begins(before) && before.value != "set":
+		return "a keyword or a number as the name of a server must be quoted"
+	case before.kind == tokEqual && at.kind == tokWord:
+		return "leave the \"=\" out: what follows it is a string, not a number"
+	case before.kind == tokKeyword && before.value == "no":
+		return "there is no \"no " + p.scan.src[at.start:at.end] + "\""
+	case keyword && at.value == "there":
+		return "one name only can stand before \"there\""
+	case keyword && (at.value == "user" || at.value == "username"):
 		return "user options must follow a user: put \"user\" before the first of them"
 	case at.kind == tokEOF || begins(at):
 		return "the statement before is not complete"
+	case p.scan.src[at.start:at.end] == `\`:
+		return "a backslash joins lines at the very end of a line only"
 	case at.kind == tokWord:
 		return nearest(at.value, p.possible(), "")
+	}
+	return ""
+}
+
+// hintValue is for a value that does not suit its option.
+func hintValue(o *Option, keyword, at token) string {
+	switch {
+	case at.kind == tokEOF || begins(at):
+		return "\"" + keyword.value + "\" needs a value"
+	case o.Kind == Number || o.Kind == Numbers || o.Kind == Port:
+		return "\"" + keyword.value + "\" needs a number without quotes"
+	case o.Kind == Choice:
+		return "\"" + keyword.value + "\" needs one of these words, without quotes: " + strings.Join(o.Choices, ", ")
+	case at.kind == tokKeyword:
+		return "\"" + at.value + "\" is a keyword: as a value it must be quoted"
+	case at.kind == tokNumber:
+		return "a number as a value of \"" + keyword.value + "\" must be quoted"
+	case at.kind == tokEqual:
+		return "a string with one of = , ; : in it must be quoted"
 	}
 	return ""
 }

@@ -239,9 +239,7 @@ func (r *resolver) userDefaults(s *Server, u *User) {
 	}
 	u.HasPassword = u.set.has(d.password)
 	if !u.HasPassword && r.env.Netrc != nil && !needsNoPassword(s) && s.Active {
-		if u.Password, u.HasPassword = r.env.Netrc(s.Name, u.Remote); !u.HasPassword && s.Via != "" {
-			u.Password, u.HasPassword = r.env.Netrc(s.Via, u.Remote)
-		}
+		r.netrc(s, u)
 	}
 	if len(u.LocalNames) == 0 {
 		u.LocalNames = []Mapping{{Remote: r.env.User, Local: r.env.User}}
@@ -272,6 +270,16 @@ func (r *resolver) userDefaults(s *Server, u *User) {
 	}
 	if len(u.FetchDomains) == 0 && (s.Protocol == ETRN || s.Protocol == ODMR) {
 		u.FetchDomains = []string{r.env.HostName}
+	}
+}
+
+// netrc looks for the password by the label first, then by the true name; fetchmail(1), "Using netrc files".
+func (r *resolver) netrc(s *Server, u *User) {
+	for _, host := range []string{s.Name, s.Via} {
+		if word, ok := r.env.Netrc(host, u.Remote); ok && host != "" {
+			u.Password, u.HasPassword = word, true
+			return
+		}
 	}
 }
 
