@@ -207,7 +207,7 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 		Rules: poll.Rules{
 			FetchAll: u.FetchAll, Keep: u.Keep, Flush: u.Flush, LimitFlush: u.LimitFlush, MaxSize: u.Limit,
 			FetchLimit: u.FetchLimit, Expunge: u.Expunge, Check: a.Check, Idle: u.Idle, RetrieveError: s.RetrieveError, Multidrop: u.Multidrop(),
-			SpamBounce: c.SpamBounce, SoftBounce: c.SoftBounce,
+			BounceMail: c.BounceMail, SpamBounce: c.SpamBounce, SoftBounce: c.SoftBounce,
 		},
 		Ledger: func(folder string) poll.Ledger {
 			if p != rcfile.IMAP {

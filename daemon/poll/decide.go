@@ -27,6 +27,7 @@ type Rules struct {
 	Check         bool   // only count
 	Idle          bool   // wait for new mail afterwards
 	RetrieveError string // retrieve-error: abort, continue or markseen; "" is continue
+	BounceMail    bool
 	SpamBounce    bool
 	SoftBounce    bool
 	Multidrop     bool
@@ -88,8 +89,16 @@ func settle(o deliver.Outcome, lmtp bool, r Rules) Verdict {
 		return Verdict{} // somebody may still take it
 	case !accepted && !(lmtp && refused(atEnd(o.Status))) && r.SoftBounce:
 		return Verdict{} // refused for good, but kept
+	case !accepted && !r.BounceMail && !r.SpamBounce && unheard(o.Status):
+		return Verdict{} // nobody would ever hear of it
 	}
 	return Verdict{Record: true, Delete: !r.Keep, Seen: true}
+}
+
+// unheard tells that the message itself was refused, not a recipient and not as spam: without bouncemail the reference
+// lets such a message vanish.
+func unheard(st []deliver.Status) bool {
+	return slices.ContainsFunc(st, func(s deliver.Status) bool { return s.Class == deliver.Refused && s.Stage != deliver.AtRcpt })
 }
 
 // reportable tells whether an answer is reported to the sender of the message: refusals for good, but not 553, which

@@ -48,7 +48,7 @@ func TestSettle(t *testing.T) {
 	ok := at(deliver.Accepted, deliver.AtEnd, 250)
 	gone := Verdict{Record: true, Delete: true, Seen: true}
 	kept := Verdict{Record: true, Seen: true}
-	soft := Rules{SoftBounce: true}
+	soft, hard := Rules{SoftBounce: true, BounceMail: true}, Rules{BounceMail: true}
 	for _, tt := range []struct {
 		name  string
 		st    []deliver.Status
@@ -63,8 +63,10 @@ func TestSettle(t *testing.T) {
 		{"4xx at one of two recipients keeps it", []deliver.Status{ok, at(deliver.Deferred, deliver.AtRcpt, 450)}, false, Rules{}, Verdict{}},
 		{"5xx at one of two recipients deletes it", []deliver.Status{ok, at(deliver.Refused, deliver.AtRcpt, 550)}, false, soft, gone},
 		{"5xx at the final dot keeps it with softbounce", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, soft, Verdict{}},
-		{"and deletes it without", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, Rules{}, gone},
-		{"with keep a refusal counts as handled", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, Rules{Keep: true}, kept},
+		{"and deletes it without", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, hard, gone},
+		{"but without bouncemail it stays, for nobody would hear of it", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, Rules{}, Verdict{}},
+		{"a refused recipient is the postmaster's matter then", []deliver.Status{at(deliver.Refused, deliver.AtRcpt, 550)}, false, Rules{}, gone},
+		{"with keep a refusal counts as handled", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, Rules{Keep: true, BounceMail: true}, kept},
 		{"spam is treated as refused", []deliver.Status{at(deliver.Spam, deliver.AtMail, 571)}, false, soft, Verdict{}},
 		{"LMTP: a refusal for good deletes it even with softbounce", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 550)}, true, soft, gone},
 		{"LMTP: a refused RCPT is as in SMTP", []deliver.Status{at(deliver.Refused, deliver.AtRcpt, 550)}, true, soft, Verdict{}},
