@@ -45,8 +45,8 @@ lint:
 
 # The files that come from the option table must be what the table says now.
 generated:
-	$(GO) generate ./...
-	git diff --exit-code
+	@before=$$(git diff | git hash-object --stdin); $(GO) generate ./... && \
+		test "$$before" = "$$(git diff | git hash-object --stdin)" || { echo "generated files were out of step; they are rewritten now"; exit 1; }
 
 fuzz:
 	.ci/fuzz $(FUZZTIME)
