@@ -15,7 +15,9 @@ func TestCommandLine(t *testing.T) {
 		{"-vvv", func(c *CommandLine) bool { return c.Verbose == 3 }},
 		{"-v --verbose -s", func(c *CommandLine) bool { return c.Verbose == 0 && c.Silent }},
 		{"-s -v", func(c *CommandLine) bool { return c.Verbose == 1 && !c.Silent }},
-		{"-d0", func(c *CommandLine) bool { return c.Global.PollInterval == 0 && c.Global.set.has(option("daemon").index) }},
+		{"-d0", func(c *CommandLine) bool {
+			return c.Global.PollInterval == 0 && c.Global.set.has(option("daemon").index)
+		}},
 		{"-d 60 host -k other", func(c *CommandLine) bool {
 			return c.Global.PollInterval == 60 && c.User.Keep && slices.Equal(c.Servers, []string{"host", "other"})
 		}},
