@@ -295,8 +295,9 @@ func (g *guest) insecure(err error) error {
 	}
 	var refused *wire.TLSError
 	if errors.As(err, &refused) {
-		f.Detail = refused.Lines
+		f.Detail = refused.UpgradeLines()
+	} else {
+		f.Detail = []string{g.o.Host + ": upgrade to TLS failed."}
 	}
-	f.Detail = append(f.Detail, g.o.Host+": upgrade to TLS failed.")
 	return f
 }

@@ -214,6 +214,7 @@ func TestAThousandMessagesTakeFewRoundTrips(t *testing.T) {
 
 // Wherever the connection breaks off, nothing goes that was not read to its end.
 func TestCutAtEveryByte(t *testing.T) {
+	t.Parallel()
 	mail := mailtest.Letters(2)
 	for _, caps := range [][]string{{"IMAP4rev1", "UIDPLUS"}, {"IMAP4rev1"}} {
 		whole := 0
@@ -281,34 +282,38 @@ func cutSession(t *testing.T, o Options, mail [][]byte, got map[string]bool) err
 
 // The inactivity limit must not run while the sink holds us up, whatever the library's own deadlines say.
 func TestASlowSinkDoesNotTimeOut(t *testing.T) {
-	const limit, pause = 250 * time.Millisecond, 300 * time.Millisecond
-	for _, caps := range [][]string{{"IMAP4rev1", "UIDPLUS"}, {"IMAP4rev1"}} {
-		s := mailtest.NewIMAP(append(mailtest.Letters(1), bytes.Repeat([]byte("0123456789\r\n"), 300_000))...)
-		s.Caps = caps
-		start(t, s)
-		o := options(s)
-		o.Dialer.Timeout = limit
-		session, l := opened(t, o)
-		n := 0
-		for m, err := range session.Fetch(t.Context(), l.Items) {
-			if err != nil {
-				t.Fatal(err)
+	t.Parallel()
+	const limit, pause = 500 * time.Millisecond, 600 * time.Millisecond
+	for name, caps := range map[string][]string{"batches": {"IMAP4rev1", "UIDPLUS"}, "message by message": {"IMAP4rev1"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := mailtest.NewIMAP(append(mailtest.Letters(1), bytes.Repeat([]byte("0123456789\r\n"), 300_000))...)
+			s.Caps = caps
+			start(t, s)
+			o := options(s)
+			o.Dialer.Timeout = limit
+			session, l := opened(t, o)
+			n := 0
+			for m, err := range session.Fetch(t.Context(), l.Items) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(pause)
+				io.ReadFull(m.Body, make([]byte, 10))
+				time.Sleep(pause)
+				if _, err := io.Copy(io.Discard, m.Body); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(pause)
+				if err := session.Delete(t.Context(), m.Item); err != nil {
+					t.Fatal(err)
+				}
+				n++
 			}
-			time.Sleep(pause)
-			io.ReadFull(m.Body, make([]byte, 10))
-			time.Sleep(pause)
-			if _, err := io.Copy(io.Discard, m.Body); err != nil {
-				t.Fatal(err)
+			if removed, err := session.Commit(t.Context()); n != 2 || len(removed) != 2 || err != nil {
+				t.Error(n, nums(removed), err)
 			}
-			time.Sleep(pause)
-			if err := session.Delete(t.Context(), m.Item); err != nil {
-				t.Fatal(err)
-			}
-			n++
-		}
-		if removed, err := session.Commit(t.Context()); n != 2 || len(removed) != 2 || err != nil {
-			t.Error(n, nums(removed), err)
-		}
+		})
 	}
 }
 
@@ -372,7 +377,7 @@ func TestALiteralThatIsTooLongEndsTheSession(t *testing.T) {
 	s.Change("alice", "INBOX", 2, func(m *mailtest.IMAPMail) { m.Announce = 1 << 40 })
 	start(t, s)
 	o := options(s)
-	o.Dialer.Timeout = 300 * time.Millisecond
+	o.Dialer.Timeout = time.Second
 	session, l := opened(t, o)
 	if got := fmt.Sprint(drain(session, l.Items)); got != "[1 ok 2 timeout end timeout]" {
 		t.Error(got)
@@ -633,7 +638,9 @@ func TestIdleEnds(t *testing.T) {
 			s := start(t, mailtest.NewIMAP(mailtest.Letters(1)...))
 			s.On("IDLE", c.act)
 			o := options(s)
-			o.Dialer.Timeout = 300 * time.Millisecond
+			if c.want == protocols.Timeout {
+				o.Dialer.Timeout = time.Second
+			}
 			o.IdleTimeout = time.Minute
 			session, _ := opened(t, o)
 			err := session.Wait(t.Context())
@@ -716,7 +723,7 @@ func TestHostileServers(t *testing.T) {
 			o := options(s)
 			o.Dialer.Timeout = 10 * time.Second
 			if c.want == protocols.Timeout {
-				o.Dialer.Timeout = 500 * time.Millisecond
+				o.Dialer.Timeout = time.Second
 			}
 			session, err := Open(t.Context(), o)
 			if err != nil {

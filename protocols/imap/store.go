@@ -128,7 +128,7 @@ func (s *Session) uidSet(items []protocols.Item) goimap.UIDSet {
 
 // Commit removes what is marked, or moves it, and tells what is gone. Within a loop over Fetch it only tells.
 func (s *Session) Commit(ctx context.Context) ([]protocols.Item, error) {
-	err := s.usable(ctx, protocols.Finishing)
+	err := s.usable(ctx, protocols.Fetching)
 	if err == nil && !s.fetching {
 		defer s.watch(ctx)()
 		s.settle()
@@ -177,7 +177,7 @@ func (s *Session) expunge() error {
 	rest := s.confirm(marked)
 	for _, e := range answers {
 		if e != nil && err == nil {
-			err = s.fault(protocols.Finishing, "EXPUNGE", e)
+			err = s.fault(protocols.Fetching, "EXPUNGE", e)
 		}
 	}
 	if err != nil || len(rest) == 0 {
@@ -194,7 +194,7 @@ func (s *Session) answers() (marked []protocols.Item, err error) {
 		case m.err == nil && m.deleted:
 			marked = append(marked, m.items...)
 		case m.err != nil && err == nil:
-			err = s.fault(protocols.Finishing, "STORE", m.err)
+			err = s.fault(protocols.Fetching, "STORE", m.err)
 		}
 	}
 	s.store.sent, s.store.marked = nil, nil
@@ -219,7 +219,7 @@ func (s *Session) confirm(items []protocols.Item) (rest []protocols.Item) {
 func (s *Session) present(items, rest []protocols.Item) error {
 	data, err := s.client.UIDSearch(&goimap.SearchCriteria{UID: []goimap.UIDSet{s.uidSet(rest)}}, nil).Wait()
 	if err != nil {
-		return s.fault(protocols.Finishing, "UID SEARCH", err)
+		return s.fault(protocols.Fetching, "UID SEARCH", err)
 	}
 	there, _ := data.All.(goimap.UIDSet)
 	n := 0
@@ -239,7 +239,7 @@ func mismatch(actual, expected int) error {
 		return nil
 	}
 	text := fmt.Sprintf("mail expunge mismatch (%d actual != %d expected)", actual, expected)
-	return &protocols.Fault{Kind: protocols.Server, Phase: protocols.Finishing, Op: "EXPUNGE", Detail: []string{text}, Err: errors.New(text)}
+	return &protocols.Fault{Kind: protocols.Server, Phase: protocols.Fetching, Op: "EXPUNGE", Detail: []string{text}, Err: errors.New(text)}
 }
 
 // move moves messages (RFC 6851), or copies and then removes them.
@@ -261,7 +261,7 @@ func (s *Session) moveSome(items []protocols.Item) error {
 		_, err := s.client.Move(s.uidSet(items), "x").Wait()
 		rest := s.confirm(items)
 		if err != nil {
-			return s.fault(protocols.Finishing, "MOVE", err)
+			return s.fault(protocols.Fetching, "MOVE", err)
 		}
 		if len(rest) > 0 {
 			return s.present(items, rest)
@@ -269,7 +269,7 @@ func (s *Session) moveSome(items []protocols.Item) error {
 		return nil
 	}
 	if _, err := s.client.Copy(s.uidSet(items), "x").Wait(); err != nil {
-		return s.fault(protocols.Finishing, "COPY", err)
+		return s.fault(protocols.Fetching, "COPY", err)
 	}
 	s.store.queue[true] = append(s.store.queue[true], items...) // commit goes on with them
 	return nil
@@ -321,7 +321,7 @@ func (s *Session) expungeNumbers() error {
 	_, err := s.client.Expunge().Collect()
 	rest := s.confirm(items)
 	if err != nil {
-		return s.fault(protocols.Finishing, "EXPUNGE", err)
+		return s.fault(protocols.Fetching, "EXPUNGE", err)
 	}
 	return mismatch(len(items)-len(rest), len(items))
 }
