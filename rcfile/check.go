@@ -44,7 +44,7 @@ func Check(in CheckInput) []Finding {
 		c.add(0, "error", in.ParseErr.Error(), "")
 	}
 	for _, line := range in.Warnings {
-		if text := strings.TrimPrefix(strings.TrimPrefix(line, "fetchmail: "), "warning: "); !strings.HasPrefix(text, "Do not ask") {
+		if text := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(line, "fetchmail: "), "warning: "), "WARNING: "); !strings.HasPrefix(text, "Do not ask") {
 			c.add(0, "warning", text, "")
 		}
 	}
@@ -113,7 +113,7 @@ func (c *checker) file() {
 	for t := s.next(); t.kind != tokEOF; t = s.next() {
 		if t.kind == tokKeyword {
 			o := t.means.option
-			list = o != nil && (o.Kind == Strings || o.Kind == Names) || t.value == "user"
+			list = o != nil && (o.Kind == Strings || o.Kind == Names)
 			continue
 		}
 		c.word(t, list)

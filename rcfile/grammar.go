@@ -504,7 +504,7 @@ func parseService(lex *lexer.PeekingLexer, o *Option, t target) error {
 // parseIs reads the names behind is or to. One name with "there" behind it is the name at the server.
 func parseIs(lex *lexer.PeekingLexer, o *Option, t target) error {
 	to := isKeyword(&lex.Range(lex.RawCursor()-1, lex.RawCursor())[0], "to")
-	names, err := parseNames(lex)
+	names, err := parseNames(lex, endsList)
 	if err != nil {
 		return err
 	}
@@ -532,7 +532,7 @@ func (d *description) Parse(lex *lexer.PeekingLexer) (err error) {
 		return participle.NextMatch
 	}
 	lex.Next()
-	if d.names, err = parseNames(lex); err != nil {
+	if d.names, err = parseNames(lex, endsDescription); err != nil {
 		return err
 	}
 	switch tok := lex.Peek(); {
@@ -556,11 +556,32 @@ type nameList struct {
 // single tells whether the list is one plain name.
 func (n *nameList) single() bool { return len(n.list) == 1 && !n.mapping }
 
-func parseNames(lex *lexer.PeekingLexer) (n nameList, err error) {
+// endsDescription tells whether the next word begins an option behind user NAME. It is one of later releases then, and
+// no list with "here" at its end, which could hold the word as a name.
+func endsDescription(lex *lexer.PeekingLexer) bool {
+	t := lex.Peek()
+	if t.Type != tokWord || t.Pos.Column == 0 && !strings.HasPrefix(t.Value, "no") {
+		return false
+	}
+	here := lex.MakeCheckpoint()
+	defer lex.LoadCheckpoint(here)
+	for isString(lex.Peek()) || lex.Peek().Type == tokEqual {
+		lex.Next()
+	}
+	if isKeyword(lex.Peek(), "here") {
+		return false
+	}
+	lex.LoadCheckpoint(here)
+	o, _ := nextOption(lex, PerUser)
+	return o != nil
+}
+
+// parseNames reads a list of names and mappings; ends tells whether a word behind the first does not belong to it.
+func parseNames(lex *lexer.PeekingLexer, ends func(*lexer.PeekingLexer) bool) (n nameList, err error) {
 	if !isString(lex.Peek()) {
 		return n, unexpected(lex.Peek())
 	}
-	for first := true; isString(lex.Peek()) && (first || !endsList(lex)); first = false {
+	for first := true; isString(lex.Peek()) && (first || !ends(lex)); first = false {
 		m := Mapping{Remote: lex.Next().Value}
 		m.Local = m.Remote
 		if lex.Peek().Type == tokEqual {

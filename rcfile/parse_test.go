@@ -92,6 +92,9 @@ func TestMeaning(t *testing.T) {
 		{"defaults mda m poll x mda ''", `'stripcr':TRUE "mda":""`},
 		// later names and ours; a word is a string wherever a string can stand
 		{"poll x user u is l here maildir M", `"remote":"u" 'localnames':["l"] "maildir":"/rc/M"`},
+		{"poll x user u maildir M keep", `"remote":"u" 'keep':TRUE "maildir":"/rc/M"`},
+		{"poll x user u noforceidle", `"remote":"u" 'forceidle':FALSE`},
+		{"poll x user u maildir M here", `'localnames':["u", "maildir", "M"]`},
 		{"poll x user mbox pass jobs", `"remote":"mbox" "password":"jobs"`},
 		{"poll x folder search maildir", `"mailboxes":["search", "maildir"]`},
 		{"poll x folder a passwordfd 3", `"mailboxes":["a"] 'passwordfd':3`},

@@ -294,7 +294,7 @@ func (r *reporter) limits(c *Config, u *User) {
 			if interval == 0 {
 				interval = -1 // as the reference shows it
 			}
-			r.verbose("  Message size warning interval is %d seconds (--warnings %[1]d).", interval)
+			r.line("  Message size warning interval is %d seconds (--warnings %[1]d).", interval)
 		} else {
 			r.verbose("  Size warnings on every poll (--warnings 0).")
 		}
