@@ -91,9 +91,7 @@ func (p *program) reopen(asked <-chan os.Signal) {
 
 // tell writes a progress line of the program itself.
 func (p *program) tell(format string, args ...any) {
-	if !p.line.Silent {
-		fmt.Fprintf(p.out, "fetchmail: "+format+"\n", args...)
-	}
+	fmt.Fprintf(p.out, "fetchmail: "+format+"\n", args...)
 }
 
 // standardInput reads a run control file from where it can be read once only.

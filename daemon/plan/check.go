@@ -14,7 +14,7 @@ func (a *account) check() error {
 		return a.refuse("protocol " + string(s.Protocol) + " is not supported yet")
 	}
 	switch s.Auth {
-	case rcfile.AuthKerberosV4, rcfile.AuthKerberosV5, rcfile.AuthGSSAPI, rcfile.AuthNTLM, rcfile.AuthMSN:
+	case rcfile.AuthKerberosV4, rcfile.AuthKerberosV5, rcfile.AuthGSSAPI:
 		return a.refuse("auth " + string(s.Auth) + " is not supported yet; try another value, or leave it out")
 	}
 	switch {

@@ -9,6 +9,7 @@ import (
 
 	"fetchmail/daemon/report"
 	"fetchmail/protocols"
+	"fetchmail/protocols/auth"
 	"fetchmail/protocols/imap"
 	"fetchmail/protocols/pop3"
 	"fetchmail/protocols/wire"
@@ -29,7 +30,7 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 	if err := policy.Validate(); err != nil {
 		return nil, &protocols.Fault{Kind: protocols.Config, Err: err}
 	}
-	dial := &wire.Dialer{Timeout: time.Duration(s.Timeout) * time.Second, Plugin: s.Plugin, Trace: show}
+	dial := &wire.Dialer{Timeout: time.Duration(s.Timeout) * time.Second, Plugin: s.Plugin, Label: s.Name, Proxy: proxy(), Trace: show}
 	upgrade := a.upgrade()
 	if a.wrapped() {
 		dial.TLS = policy
@@ -50,6 +51,20 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 		Known: led.Known, Keep: u.Keep, FetchAll: u.FetchAll, UIDL: s.UIDL, Say: rep.Say,
 		ForceRETR: os.Getenv("FETCHMAIL_POP3_FORCE_RETR") != "", Trace: show, Warn: rep.Warn,
 	})
+}
+
+// proxy is the SOCKS5 proxy that the environment names.
+func proxy() string {
+	p := os.Getenv("ALL_PROXY")
+	if strings.HasPrefix(p, "socks5") {
+		return p
+	}
+	return ""
+}
+
+// keyPassword asks people for the password of an encrypted client key.
+func (a *account) keyPassword() func(context.Context) (string, error) {
+	return auth.Prompt("key " + a.user.SSLKey).Get
 }
 
 // service is the port or name that was asked for, or the protocol's own.
@@ -96,7 +111,7 @@ func (a *account) upgrade() int {
 	switch {
 	case a.wrapped(), a.server.Protocol == rcfile.APOP, u.SSLProtoSet && u.SSLProto == "":
 		return never
-	case u.SSLProtoSet || u.SSLCertCk:
+	case u.SSLProtoSet || u.SSLCertCk || u.SSLFingerprint != "":
 		return must
 	}
 	return may
@@ -106,9 +121,10 @@ func (a *account) upgrade() int {
 func (a *account) tls(rep *report.Reporter, show wire.Trace) *wire.TLS {
 	u := a.user
 	return &wire.TLS{
-		ServerName: a.server.Host(), CheckCert: u.SSLCertCk, CertFile: a.file(u.SSLCertFile), CertPath: a.file(u.SSLCertPath),
+		ServerName: a.server.Host(), Label: a.server.Name, CheckCert: u.SSLCertCk, CertFile: a.file(u.SSLCertFile), CertPath: a.file(u.SSLCertPath),
 		ClientCert: a.file(u.SSLCert), ClientKey: a.file(u.SSLKey), CommonName: u.SSLCommonName,
 		Fingerprint: strings.TrimSpace(u.SSLFingerprint), Proto: u.SSLProto, ProtoSet: u.SSLProtoSet, Warn: rep.Warn, Trace: show,
+		IncludeDefault: os.Getenv("FETCHMAIL_INCLUDE_DEFAULT_X509_CA_CERTS") != "", KeyPassword: a.keyPassword(),
 	}
 }
 

@@ -43,7 +43,7 @@ func (r *Reporter) Observe(e poll.Event) {
 	defer r.mu.Unlock()
 	switch e := e.(type) {
 	case poll.Started:
-		if r.Verbose > 0 {
+		if r.Verbose > 0 && !r.Silent {
 			r.querying(e.Account, e.Protocol, "poll started")
 		}
 	case poll.Finished:
@@ -67,6 +67,9 @@ func (r *Reporter) Observe(e poll.Event) {
 	case poll.Unavailable:
 		r.unavailable(e)
 	case poll.BadHeader:
+		if r.Silent {
+			return
+		}
 		r.say("incorrect header line found - see manpage for bad-header option")
 	default:
 		r.trouble(e)
@@ -112,11 +115,9 @@ func (r *Reporter) Connections(lines []string) {
 	r.connection(lines)
 }
 
-// say writes a whole progress line with the program's name, whatever the line so far.
+// say writes a whole progress line with the program's name, whatever the line so far. Silent does not hold it back: what
+// the reference calls silent are the lines about messages.
 func (r *Reporter) say(format string, args ...any) {
-	if r.Silent {
-		return
-	}
 	fmt.Fprintf(r.Out, program+format+"\n", args...)
 	r.open = false
 }
@@ -170,7 +171,7 @@ func (r *Reporter) counted(e poll.Counted) {
 		where += fmt.Sprintf(" (folder %s)", Clean(e.Folder))
 	}
 	if e.Total == 0 {
-		if !r.Daemon {
+		if !r.Daemon && !r.Silent {
 			r.say("No mail for %s", where)
 		}
 		return

@@ -198,12 +198,8 @@ func (r *Reporter) timeout(e poll.Failed, f *protocols.Fault) {
 
 // refused explains a connection that did not come about, a line an address.
 func (r *Reporter) refused(e poll.Failed, d *wire.DialError) {
-	if len(d.Attempts) == 0 {
-		r.Complain("%s", Clean(d.Error()))
-		return
-	}
 	lines := d.Lines(e.Protocol)
-	if r.Verbose > 0 {
+	if r.Verbose > 0 && len(d.Attempts) > 0 {
 		for _, l := range lines[1 : len(lines)-1] {
 			_, text, _ := strings.Cut(l, ": ")
 			r.Complain("%s", Clean(text))

@@ -177,7 +177,7 @@ func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 		f.Reply = ""
 		var t *wire.TLSError
 		if errors.As(err, &t) {
-			f.Detail = upgradeLines(t.Lines, s.conn.Host())
+			f.Detail = t.UpgradeLines()
 		} else {
 			f.Detail = []string{s.conn.Host() + ": upgrade to TLS failed."}
 		}
@@ -194,14 +194,6 @@ func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 		return try, err
 	}
 	return try, nil
-}
-
-// upgradeLines are the lines of a failed TLS connection with the summary that is in place for STLS.
-func upgradeLines(lines []string, host string) []string {
-	if n := len(lines); n > 0 && strings.HasSuffix(lines[n-1], ": SSL connection failed.") {
-		lines = lines[:n-1]
-	}
-	return append(append([]string(nil), lines...), host+": upgrade to TLS failed.")
 }
 
 // login tries the ways that auth has chosen, once more if the secret can be had anew.
