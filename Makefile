@@ -29,7 +29,7 @@ demo: build
 	bin/demo bin/fetchmail
 
 test: needs
-	CGO_ENABLED=1 $(GO) test -race -timeout 9m ./...
+	CGO_ENABLED=1 $(GO) test -count=1 -race -timeout 9m ./...
 
 # Debian packages: servers and programs that the tests start in folders of their own.
 needs:
