@@ -53,7 +53,7 @@ func (s *scanner) next() (string, bool) {
 			s.buf = s.buf[:0]
 			s.pos++
 			if s.angle() {
-				return s.skipTail(), true
+				return string(s.buf), true // what follows belongs to the next one
 			}
 			return s.rest()
 		case c == '"':
@@ -148,18 +148,6 @@ func (s *scanner) angle() bool {
 	}
 	s.pos = len(s.in)
 	return false
-}
-
-// skipTail passes over what stands between an angle address and the next comma, and returns the address.
-func (s *scanner) skipTail() string {
-	for s.pos < len(s.in) && !s.atEnd() {
-		c := s.in[s.pos]
-		s.pos++
-		if c == ',' {
-			break
-		}
-	}
-	return string(s.buf)
 }
 
 // safe tells that an address can stand in a command. A folded address cannot: its line end would be the command's.

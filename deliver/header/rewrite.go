@@ -161,3 +161,52 @@ func rewrite(out, value []byte, host string) []byte {
 	}
 	return append(out, value[done:]...)
 }
+
+// Recipients are the values of the fields that name recipients, in the order of the header, as they are after
+// rewriting: of Resent-To, Resent-Cc and Resent-Bcc if there is any of them, otherwise of To, Cc, Bcc and
+// Apparently-To.
+func (b *Block) Recipients(rewriting bool, host string) [][]byte {
+	var first, again [][]byte
+	for _, f := range b.fields {
+		switch resent, ok := b.recipient(f); {
+		case resent:
+			again = append(again, b.rewrite(f, rewriting, host))
+		case ok:
+			first = append(first, b.rewrite(f, rewriting, host))
+		}
+	}
+	if len(again) > 0 {
+		return again
+	}
+	return first
+}
+
+// BeginningWith are the values of all fields whose name begins with prefix, in any case, other than those that
+// Recipients looks at.
+func (b *Block) BeginningWith(prefix string) [][]byte {
+	var vs [][]byte
+	for _, f := range b.fields {
+		if f.value > f.start && hasPrefixFold(b.name(f), prefix) {
+			if _, ok := b.recipient(f); ok {
+				continue
+			}
+			vs = append(vs, b.value(f))
+		}
+	}
+	return vs
+}
+
+// recipient tells whether a field names recipients, and whether those of a message that was sent again.
+func (b *Block) recipient(f field) (again, ok bool) {
+	for _, name := range []string{"Resent-To", "Resent-Cc", "Resent-Bcc"} {
+		if b.is(f, name) {
+			return true, true
+		}
+	}
+	for _, name := range []string{"To", "Cc", "Bcc", "Apparently-To"} {
+		if b.is(f, name) {
+			return false, true
+		}
+	}
+	return false, false
+}

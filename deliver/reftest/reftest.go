@@ -8,6 +8,7 @@ package reftest
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -28,6 +29,7 @@ const Host = "localhost"
 
 // Config says how the reference is to be called. Words are those of its rcfile.
 type Config struct {
+	Global string // statements at the top
 	Server string // server options
 	User   string // user options
 	Locals string // local names, "joe" if empty
@@ -44,44 +46,64 @@ type Message struct {
 }
 
 // Run polls a mailbox with these messages once. It skips the test if the reference is not there. Messages that the
-// reference did not deliver are missing in the result; each message should bear a mark in its body.
+// reference did not deliver, and those at which it crashed, are missing in the result; each message should bear a mark.
 func Run(t testing.TB, c Config, msgs [][]byte) []Message {
 	t.Helper()
 	if _, err := os.Stat(Program); err != nil {
 		t.Skip("the reference is not installed: " + Program)
 	}
+	var got []Message
+	for len(msgs) > 0 {
+		some, done := poll(t, c, msgs)
+		got = append(got, some...)
+		msgs = msgs[done:]
+	}
+	return got
+}
+
+// poll runs the reference once and tells how many messages it has got behind it.
+func poll(t testing.TB, c Config, msgs [][]byte) ([]Message, int) {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	port := serve(t, msgs)
-	out := filepath.Join(dir, "out")
-	rc := filepath.Join(dir, "rc")
-	if c.Locals == "" {
-		c.Locals = "joe"
-	}
-	to := fmt.Sprintf("bsmtp %q", out)
-	if c.MDA {
-		to = fmt.Sprintf("mda \"printf 'MAIL FROM:<%%s>\\\\nRCPT TO:<%%s>\\\\nDATA\\\\n' %%F %%T >>%s; cat >>%s; printf '.\\\\n' >>%s\"", out, out, out)
-	}
-	text := fmt.Sprintf("poll %s proto pop3 port %d auth password timeout 60 %s\n user alice password secret is %s here fetchall %s sslproto ''\n %s\n",
-		Host, port, c.Server, c.Locals, c.User, to)
-	if err := os.WriteFile(rc, []byte(text), 0o600); err != nil {
+	out, rc := filepath.Join(dir, "out"), filepath.Join(dir, "rc")
+	if err := os.WriteFile(rc, []byte(c.rcfile(serve(t, msgs), out)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(Program, "-f", rc, "--pidfile", filepath.Join(dir, "pid"), "-i", filepath.Join(dir, "ids"), "--nosyslog")
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "HOME=" + dir, "FETCHMAILHOME=" + dir, "PATH=/usr/bin:/bin"}
 	cmd.Dir = dir
 	said, err := cmd.CombinedOutput()
-	text2, rerr := os.ReadFile(out)
-	if rerr != nil && len(msgs) > 0 {
+	text, rerr := os.ReadFile(out)
+	if rerr != nil {
 		t.Fatalf("reference: %v\n%.2000s", err, said)
 	}
-	got := split(text2)
-	if len(got) != len(msgs) {
-		t.Logf("reference: %d of %d messages, %v: ...%s", len(got), len(msgs), err, said[max(0, len(said)-300):])
+	got := split(text)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() < 0 { // killed by a signal, while it had a message in hand
+		n := bytes.Count(said, []byte("reading message "))
+		if n == 0 || bytes.HasSuffix(bytes.TrimSpace(said), []byte("flushed")) {
+			n++
+		}
+		t.Logf("the reference has crashed at %.300q", msgs[min(n, len(msgs))-1])
+		return got, min(n, len(msgs))
 	}
-	return got
+	return got, len(msgs)
+}
+
+// rcfile is what the reference gets to read.
+func (c Config) rcfile(port int, out string) string {
+	if c.Locals == "" {
+		c.Locals = "joe"
+	}
+	to := fmt.Sprintf("bsmtp %q", out)
+	if c.MDA {
+		to = fmt.Sprintf("mda \"printf 'MAIL FROM:<%%s>\\nRCPT TO:<%%s>\\nDATA\\n' %%F %%T >>%s; cat >>%s; printf '.\\n' >>%s\"", out, out, out)
+	}
+	return fmt.Sprintf("%s\npoll %s proto pop3 port %d auth password timeout 60 %s\n"+
+		" user alice password secret is %s here fetchall %s sslproto ''\n %s\n", c.Global, Host, port, c.Server, c.Locals, c.User, to)
 }
 
 var start = regexp.MustCompile(`(?m)^MAIL FROM:<((?s:.*?))>( .*?)?\r?\n((?:RCPT TO:<.*>\r?\n)+)DATA\r?\n`)

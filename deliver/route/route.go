@@ -17,37 +17,38 @@ type Rules struct {
 	Users    []Mapping
 	Wildcard bool // "*" is among the names: every user of the server is a user here
 
-	Names []string // names of the server: poll label, via, canonical name
+	// Names of the server: via, or the poll name where there is no via, and last the canonical name.
+	Names []string
 	Aka   []string // further ones, matched as suffixes (option aka)
 	// LocalDomains are domains whose addresses are passed on whole, matched as suffixes.
 	LocalDomains []string
 
-	Envelope   string // field with the envelope address: "X-Envelope-To", "Received"
+	Envelope   string // field with the envelope address: "X-Envelope-To"; "Received" and "" look at Received lines
 	Skip       int    // that many of these fields are passed over
 	NoEnvelope bool   // option no envelope
-	QVirtual   string // prefix that is removed from the envelope address
+	QVirtual   string // prefix that is removed from local parts, in any case of letters (option qvirtual)
+	NoRewrite  bool   // option no rewrite: an address without a host is nobody's
 
 	DNS        bool // ask Resolver about unknown hosts
-	CheckAlias bool // compare addresses too
+	CheckAlias bool // compare their addresses too
 
-	Postmaster string // who gets what matches nobody
+	Postmaster string // who gets what matches nobody; if "" such a message has no recipients
 }
 
 // Multidrop tells whether recipients are looked for in the header.
 func (r *Rules) Multidrop() bool { return r.Wildcard || len(r.Users) > 1 }
 
-// Resolver is the part of DNS that routing needs. Names are absolute, without a final dot. An error that is Temporary
-// (net.DNSError) makes Route fail; any other counts as "no such host".
-type Resolver interface {
-	// MX returns the names of the mail exchangers of a host.
-	MX(ctx context.Context, host string) ([]string, error)
-	// Addrs returns the IP addresses of a host as text.
-	Addrs(ctx context.Context, host string) ([]string, error)
+// host is what rewriting completes local addresses with.
+func (r *Rules) host() string {
+	if len(r.Names) == 0 {
+		return ""
+	}
+	return r.Names[len(r.Names)-1]
 }
 
 // Result is where a message goes.
 type Result struct {
-	// Recipients are local names, which have no domain, or whole addresses.
+	// Recipients are local names, which have no domain, or whole addresses. One may be there more than once.
 	Recipients []string
 	Mode       header.Mode
 	// Warning is the text for X-Fetchmail-Warning when nobody matched; otherwise "".
@@ -56,178 +57,200 @@ type Result struct {
 	Enveloped bool
 }
 
-// Router routes the messages of one account.
+// Router routes the messages of one account. It is used by one goroutine at a time.
 type Router struct {
 	rules    Rules
 	resolver Resolver
 	known    map[string]bool // what DNS said about hosts
+	asked    int             // hosts asked for during this message
 }
 
 // New makes a Router. resolver may be nil if no rule asks for DNS.
 func New(rules Rules, resolver Resolver) *Router {
+	rules.Envelope = strings.TrimSuffix(rules.Envelope, ":")
 	return &Router{rules: rules, resolver: resolver, known: map[string]bool{}}
 }
 
-// noMatch is the reference's text.
+// noMatch is the reference's text when nobody matched; a single address elsewhere is named.
 const noMatch = "no recipient addresses matched declared local names"
 
 // Route finds the recipients of the message that b heads. It fails only if DNS cannot say for now whether a host is
 // the server; the message must then be left for later.
 func (r *Router) Route(ctx context.Context, b *header.Block) (Result, error) {
 	if !r.rules.Multidrop() {
-		res := Result{Mode: header.Single, Recipients: []string{r.rules.Postmaster}}
-		if len(r.rules.Users) == 1 {
-			res.Recipients[0] = r.rules.Users[0].Remote
-		}
-		return res, nil
+		return r.single(), nil
 	}
-	addrs, enveloped := r.candidates(b)
+	r.asked = 0
+	addrs, enveloped, err := r.candidates(ctx, b)
+	if err != nil {
+		return Result{}, err
+	}
 	res := Result{Mode: header.Multi, Enveloped: enveloped}
+	var elsewhere []string
 	for _, a := range addrs {
-		to, err := r.match(ctx, a)
-		if err != nil {
+		to, local, err := r.match(ctx, a)
+		switch {
+		case err != nil:
 			return Result{}, err
-		}
-		if to != "" {
+		case to != "" && safe(to):
 			res.Recipients = append(res.Recipients, to)
+		case !local:
+			elsewhere = append(elsewhere, a)
 		}
 	}
 	if len(res.Recipients) == 0 {
-		res.Recipients = []string{r.rules.Postmaster}
-		res.Warning = noMatch
+		res.Recipients, res.Warning = r.postmaster(), noMatch
+		if len(elsewhere) == 1 && safe(elsewhere[0]) {
+			res.Warning = "recipient address " + elsewhere[0] + " didn't match any local name"
+		}
 	}
 	return res, nil
 }
 
-// candidates are the addresses that the message may have been sent to.
-func (r *Router) candidates(b *header.Block) (addrs []string, enveloped bool) {
-	if a, ok := r.envelope(b); ok {
-		return a, true
+// single is where everything goes if there is one user: to the name on the left side of a mapping, as the reference
+// does it.
+func (r *Router) single() Result {
+	if len(r.rules.Users) == 1 {
+		return Result{Mode: header.Single, Recipients: []string{r.rules.Users[0].Remote}}
 	}
-	fields := []string{"To", "Cc", "Bcc"}
-	for _, f := range []string{"Resent-To", "Resent-Cc", "Resent-Bcc"} {
-		if b.Has(f) {
-			fields = []string{"Resent-To", "Resent-Cc", "Resent-Bcc"}
-			break
-		}
-	}
-	for _, f := range fields {
-		for _, v := range b.Values(f) {
-			addrs = append(addrs, header.Addresses(v)...)
-		}
-	}
-	return addrs, false
+	return Result{Mode: header.Single, Recipients: r.postmaster()}
 }
 
-// envelope looks into the envelope field.
-func (r *Router) envelope(b *header.Block) ([]string, bool) {
-	if r.rules.NoEnvelope {
-		return nil, false
+func (r *Router) postmaster() []string {
+	if r.rules.Postmaster == "" {
+		return nil
 	}
-	if strings.EqualFold(r.rules.Envelope, "Received") || r.rules.Envelope == "" {
-		return r.received(b)
+	return []string{r.rules.Postmaster}
+}
+
+// candidates are the addresses that the message may have been sent to, and whether an envelope field told them.
+func (r *Router) candidates(ctx context.Context, b *header.Block) (addrs []string, enveloped bool, err error) {
+	var values [][]byte
+	if !r.rules.NoEnvelope {
+		values, enveloped, err = r.envelope(ctx, b)
 	}
-	vs := b.Values(strings.TrimSuffix(r.rules.Envelope, ":"))
+	if !enveloped {
+		values = b.Recipients(!r.rules.NoRewrite, r.rules.host())
+	}
+	for _, v := range values {
+		addrs = append(addrs, header.Addresses(v)...)
+	}
+	if n := len(r.rules.QVirtual); n > 0 {
+		for i, a := range addrs {
+			if len(a) >= n && strings.EqualFold(a[:n], r.rules.QVirtual) {
+				addrs[i] = a[n:]
+			}
+		}
+	}
+	return addrs, enveloped, err
+}
+
+// envelope looks into the envelope field: the first one behind those to be skipped. Names are compared as the reference
+// does, as prefixes.
+func (r *Router) envelope(ctx context.Context, b *header.Block) ([][]byte, bool, error) {
+	if r.rules.Envelope == "" || strings.EqualFold(r.rules.Envelope, "Received") {
+		return r.received(ctx, b)
+	}
+	vs := b.BeginningWith(r.rules.Envelope)
 	if len(vs) <= r.rules.Skip {
-		return nil, false
+		return nil, false, nil
 	}
-	addrs := header.Addresses(vs[r.rules.Skip])
-	for i, a := range addrs {
-		addrs[i] = strings.TrimPrefix(a, r.rules.QVirtual)
-	}
-	return addrs, true
+	return vs[r.rules.Skip : r.rules.Skip+1], true, nil
 }
 
-// received looks for "by host ... for <address>" where host is the server.
-func (r *Router) received(b *header.Block) ([]string, bool) {
-	for _, v := range b.Values("Received") {
-		words := strings.Fields(string(v))
-		by, to := after(words, "by"), after(words, "for")
-		to = strings.Trim(to, "<>;")
-		if by != "" && strings.Contains(to, "@") && r.isServer(by) {
-			return []string{to}, true
+// received looks for the first line "by host ... for <address>" where host is the server.
+func (r *Router) received(ctx context.Context, b *header.Block) ([][]byte, bool, error) {
+	vs := b.Values("Received")
+	for _, v := range vs[min(r.rules.Skip, len(vs)):] {
+		by, to := byFor(string(v))
+		if to == "" {
+			continue
+		}
+		ours, err := r.serves(ctx, strings.ToLower(by))
+		if err != nil {
+			return nil, false, err
+		}
+		if ours {
+			return [][]byte{[]byte(to)}, true, nil
 		}
 	}
-	return nil, false
+	return nil, false, nil
 }
 
-// after is the word behind the first one that equals key.
-func after(words []string, key string) string {
-	for i, w := range words[:max(len(words)-1, 0)] {
-		if strings.EqualFold(w, key) {
-			return words[i+1]
+// byFor finds the host and the recipient in the value of a Received line (RFC 5321, section 4.4): the word behind the
+// first "by", and the first word behind a later "for" that is a whole address.
+func byFor(v string) (by, to string) {
+	words := strings.Fields(v)
+	if v != "" && !strings.ContainsAny(v[:1], " \t\r\n") && len(words) > 0 {
+		words = words[1:]
+	}
+	for i := 0; i+1 < len(words); i++ {
+		if by == "" && words[i] == "by" {
+			i++
+			by = words[i]
+		} else if by != "" && words[i] == "for" {
+			if to = recipient(words[i+1]); to != "" {
+				return by, to
+			}
 		}
 	}
-	return ""
+	return "", ""
 }
 
-// match finds the local recipient for an address; "" if there is none.
-func (r *Router) match(ctx context.Context, addr string) (string, error) {
+// recipient is the address in a word, "" if there is none. A source route is left out.
+func recipient(word string) string {
+	if inner := strings.TrimLeft(word, "<"); inner != word {
+		i := strings.IndexAny(inner, ">;")
+		if i < 0 {
+			return ""
+		}
+		word = inner[:i]
+	}
+	if strings.HasPrefix(word, "@") {
+		_, word, _ = strings.Cut(word, ":")
+	} else if !strings.Contains(word, "@") {
+		return ""
+	}
+	word, _, _ = strings.Cut(word, ";")
+	return word
+}
+
+// match finds the local recipient for an address, "" if there is none, and tells whether the address is the server's.
+func (r *Router) match(ctx context.Context, addr string) (to string, local bool, err error) {
 	for _, m := range r.rules.Users {
 		if strings.Contains(m.Remote, "@") && strings.EqualFold(m.Remote, addr) {
-			return m.Local, nil
+			return m.Local, true, nil
 		}
 	}
-	at := strings.LastIndexByte(addr, '@')
-	if at < 0 {
-		return "", nil
+	name, host, ok := strings.Cut(addr, "@")
+	if !ok {
+		return "", true, nil
 	}
-	local, host := addr[:at], strings.ToLower(addr[at+1:])
+	host = strings.ToLower(host)
 	for _, d := range r.rules.LocalDomains {
-		if inDomain(host, d) {
-			return addr, nil
+		if inDomain(host, d) || strings.HasSuffix(host, "@"+strings.ToLower(d)) {
+			return addr, true, nil
 		}
 	}
-	ok, err := r.serves(ctx, host)
-	if err != nil || !ok {
-		return "", err
+	if ok, err := r.serves(ctx, host); err != nil || !ok {
+		return "", false, err
 	}
 	for _, m := range r.rules.Users {
-		if strings.EqualFold(m.Remote, local) {
-			return m.Local, nil
+		if strings.EqualFold(m.Remote, name) {
+			return m.Local, true, nil
 		}
 	}
-	if r.rules.Wildcard {
-		return local, nil
+	if r.rules.Wildcard { // an empty name is nobody's
+		return name, true, nil
 	}
-	return "", nil
+	return "", true, nil
 }
 
-// inDomain tells whether host is domain or below it.
+// safe tells that an address can stand in a command and on a line.
+func safe(addr string) bool { return !strings.ContainsAny(addr, "\r\n\x00") }
+
+// inDomain tells whether host, in lower case, is domain or below it.
 func inDomain(host, domain string) bool {
 	domain = strings.ToLower(domain)
 	return host == domain || strings.HasSuffix(host, "."+domain)
-}
-
-// isServer tells whether the options name host as the server.
-func (r *Router) isServer(host string) bool {
-	for _, n := range r.rules.Names {
-		if strings.EqualFold(n, host) {
-			return true
-		}
-	}
-	for _, n := range r.rules.Aka {
-		if inDomain(strings.ToLower(host), n) {
-			return true
-		}
-	}
-	return false
-}
-
-// serves tells whether host is the server, also by DNS.
-func (r *Router) serves(ctx context.Context, host string) (bool, error) {
-	if r.isServer(host) {
-		return true, nil
-	}
-	if !r.rules.DNS || r.resolver == nil {
-		return false, nil
-	}
-	if yes, ok := r.known[host]; ok {
-		return yes, nil
-	}
-	yes, err := r.ask(ctx, host)
-	if err == nil {
-		r.known[host] = yes
-	}
-	return yes, err
 }
