@@ -14,28 +14,14 @@ import (
 	"github.com/alecthomas/participle/v2/lexer"
 )
 
-// statement is one statement of a run control file. The file is cut at the words that begin one, so that an error in
-// one statement does not hide those of the next and memory is needed for one at a time.
+// statement is one statement of a run control file: a global option, or the entry of a server with its accounts. The
+// productions behind "@@" read runs of options, which is what most of a file consists of.
 type statement struct {
-	Set   *setting `parser:"  'set':Keyword @@"`
-	Entry *entry   `parser:"| @@"`
-}
-
-// entry is a server with its accounts. Options without a user description before them make up the only account.
-type entry struct {
-	Verb     string         `parser:"( @('poll':Keyword | 'server':Keyword | 'skip':Keyword)"`
-	Name     string         `parser:"  @(Word | Quoted)"`
-	Defaults bool           `parser:"| @'defaults':Keyword )"`
-	Server   *serverOptions `parser:"@@?"`
-	Plain    *userOptions   `parser:"( @@"`
-	Accounts []*account     `parser:"| @@+ )?"`
-	Late     *lateOption    `parser:"@@?"`
-}
-
-// account is a user description and the options behind it.
-type account struct {
-	Who     *description `parser:"@@"`
-	Options *userOptions `parser:"@@?"`
+	Set      *setting       `parser:"  'set':Keyword @@"`
+	Entry    *heading       `parser:"| @@"`
+	Server   *serverOptions `parser:"  @@"`
+	Accounts *accounts      `parser:"  @@"`
+	Late     *lateOption    `parser:"  @@"`
 }
 
 // parser is built when the first file is read: fetchmail --version needs none. Lookahead 0 makes every choice by one
@@ -123,17 +109,38 @@ func (s *setting) Parse(lex *lexer.PeekingLexer) error {
 	return parseOption(lex, o, negated, target{config: s.config})
 }
 
+// heading begins an entry.
+type heading struct {
+	name string
+	skip bool
+}
+
+// Parse reads poll NAME, server NAME, skip NAME or defaults.
+func (h *heading) Parse(lex *lexer.PeekingLexer) error {
+	switch t := lex.Peek(); {
+	case isKeyword(t, "defaults"):
+		lex.Next()
+		h.name = "defaults"
+		return nil
+	case isKeyword(t, "poll"), isKeyword(t, "server"), isKeyword(t, "skip"):
+		h.skip = lex.Next().Value == "skip"
+	default:
+		return unexpected(t)
+	}
+	if !isString(lex.Peek()) {
+		return unexpected(lex.Peek())
+	}
+	h.name = lex.Next().Value
+	return nil
+}
+
 // serverOptions are the options of an entry before its first user.
 type serverOptions struct{ server *Server }
 
 // Parse reads as many server options as there are.
 func (s *serverOptions) Parse(lex *lexer.PeekingLexer) error {
-	o, negated := nextOption(lex, PerServer)
-	if o == nil {
-		return participle.NextMatch
-	}
 	s.server = new(Server)
-	for ; o != nil; o, negated = nextOption(lex, PerServer) {
+	for o, negated := nextOption(lex, PerServer); o != nil; o, negated = nextOption(lex, PerServer) {
 		if err := parseOption(lex, o, negated, target{server: s.server}); err != nil {
 			return err
 		}
@@ -141,17 +148,39 @@ func (s *serverOptions) Parse(lex *lexer.PeekingLexer) error {
 	return nil
 }
 
-// userOptions are the options of one account.
-type userOptions struct{ user *User }
+// accounts are the accounts of an entry. Options without a user description before them make up the only account.
+type accounts struct{ users []*User }
 
-// Parse reads as many user options as there are. A "no" that begins none is an error: nothing else may begin so.
-func (u *userOptions) Parse(lex *lexer.PeekingLexer) error {
-	o, negated := nextOption(lex, PerUser)
-	for ; o != nil; o, negated = nextOption(lex, PerUser) {
-		if u.user == nil {
-			u.user = new(User)
+// Parse reads user options, or any number of user descriptions with options behind each.
+func (a *accounts) Parse(lex *lexer.PeekingLexer) error {
+	first := lex.Peek()
+	for d := (description{}); ; {
+		described, err := d.parse(lex)
+		if err != nil {
+			return err
 		}
-		if err := parseOption(lex, o, negated, target{user: u.user}); err != nil {
+		if !described && len(a.users) > 0 {
+			return nil
+		}
+		u := new(User)
+		if err := userOptions(lex, u); err != nil {
+			return err
+		}
+		if !described {
+			if lex.Peek() != first {
+				a.users = append(a.users, u)
+			}
+			return nil
+		}
+		d.join(u)
+		a.users = append(a.users, u)
+	}
+}
+
+// userOptions reads as many user options as there are. A "no" that begins none is an error: nothing else may begin so.
+func userOptions(lex *lexer.PeekingLexer, u *User) error {
+	for o, negated := nextOption(lex, PerUser); o != nil; o, negated = nextOption(lex, PerUser) {
+		if err := parseOption(lex, o, negated, target{user: u}); err != nil {
 			return err
 		}
 	}
@@ -159,28 +188,25 @@ func (u *userOptions) Parse(lex *lexer.PeekingLexer) error {
 		lex.Next()
 		return unexpected(lex.Peek())
 	}
-	if u.user == nil {
-		return participle.NextMatch
-	}
 	return nil
 }
 
 // lateOption is a server option behind user options, which is an error of its own kind: reading goes on behind it.
-type lateOption struct{ err misplaced }
+type lateOption struct{ err *misplaced }
 
-// Parse reads one server option. The error names the token at which the reference notices: the last of the option,
+// Parse reads one server option, if there is one. The error names the token at which the reference notices: the last of the option,
 // or the one behind it if only that shows where the option ends.
 func (l *lateOption) Parse(lex *lexer.PeekingLexer) error {
 	o, negated := nextOption(lex, PerServer)
 	if o == nil {
-		return participle.NextMatch
+		return nil
 	}
 	last := lex.Range(lex.RawCursor()-1, lex.RawCursor())[0]
 	watch := watcher{lex: lex, last: &last}
 	if err := watch.option(o, negated); err != nil {
 		return err
 	}
-	l.err = misplaced{at: last, message: "server option after user options",
+	l.err = &misplaced{at: last, message: "server option after user options",
 		hint: "server options such as \"" + o.Words[0] + "\" belong before the first \"user\""}
 	return nil
 }
@@ -309,7 +335,7 @@ func parseStrings(lex *lexer.PeekingLexer, o *Option, t target) error {
 		return unexpected(lex.Peek())
 	}
 	list := o.at(t).(*[]string)
-	for first := true; isString(lex.Peek()) && (first || !endsList(lex)); first = false {
+	for first := true; isString(lex.Peek()) && (first || !endsList(lex, nil)); first = false {
 		*list = append(*list, lex.Next().Value)
 	}
 	t.set().add(o.index)
@@ -318,7 +344,7 @@ func parseStrings(lex *lexer.PeekingLexer, o *Option, t target) error {
 
 // endsList tells whether the next word cannot belong to a list of strings: it is a word of later releases with a
 // number behind it, where a list cannot have one.
-func endsList(lex *lexer.PeekingLexer) bool {
+func endsList(lex *lexer.PeekingLexer, _ *nameList) bool {
 	t := lex.Peek()
 	if t.Type != tokWord {
 		return false
@@ -497,7 +523,7 @@ func parseService(lex *lexer.PeekingLexer, o *Option, t target) error {
 		return unexpected(tok)
 	}
 	t.server.Service = value
-	t.set().add(option("service").index)
+	t.set().add(userIndex().service)
 	return nil
 }
 
@@ -526,14 +552,15 @@ type description struct {
 	local bool
 }
 
-// Parse reads user NAME, user NAME there or user NAMES here.
-func (d *description) Parse(lex *lexer.PeekingLexer) (err error) {
+// parse reads user NAME, user NAME there or user NAMES here, and tells whether there is such a thing.
+func (d *description) parse(lex *lexer.PeekingLexer) (found bool, err error) {
 	if !isKeyword(lex.Peek(), "user") && !isKeyword(lex.Peek(), "username") {
-		return participle.NextMatch
+		return false, nil
 	}
+	d.local = false
 	lex.Next()
 	if d.names, err = parseNames(lex, endsDescription); err != nil {
-		return err
+		return false, err
 	}
 	switch tok := lex.Peek(); {
 	case isKeyword(tok, "here"):
@@ -542,9 +569,22 @@ func (d *description) Parse(lex *lexer.PeekingLexer) (err error) {
 	case isKeyword(tok, "there") && d.names.single():
 		lex.Next()
 	case !d.names.single():
-		return &misplaced{at: *tok, hint: "a list of names behind \"user\" needs \"here\": the names are local ones"}
+		return false, &misplaced{at: *tok, hint: "a list of names behind \"user\" needs \"here\": the names are local ones"}
 	}
-	return nil
+	return true, nil
+}
+
+// join puts the names of the description into an account with the options behind it.
+func (d *description) join(u *User) {
+	switch {
+	case !d.local && !u.set.has(userIndex().remote):
+		u.setRemote(d.names.list[0].Remote)
+	case d.local: // in front of what "is" adds
+		more := u.LocalNames
+		u.LocalNames = nil
+		u.addNames(d.names)
+		u.LocalNames = append(u.LocalNames, more...)
+	}
 }
 
 // nameList is what stands behind user, is and to.
@@ -558,7 +598,10 @@ func (n *nameList) single() bool { return len(n.list) == 1 && !n.mapping }
 
 // endsDescription tells whether the next word begins an option behind user NAME. It is one of later releases then, and
 // no list with "here" at its end, which could hold the word as a name.
-func endsDescription(lex *lexer.PeekingLexer) bool {
+func endsDescription(lex *lexer.PeekingLexer, n *nameList) bool {
+	if !n.single() {
+		return false
+	}
 	t := lex.Peek()
 	if t.Type != tokWord || t.Pos.Column == 0 && !strings.HasPrefix(t.Value, "no") {
 		return false
@@ -577,11 +620,11 @@ func endsDescription(lex *lexer.PeekingLexer) bool {
 }
 
 // parseNames reads a list of names and mappings; ends tells whether a word behind the first does not belong to it.
-func parseNames(lex *lexer.PeekingLexer, ends func(*lexer.PeekingLexer) bool) (n nameList, err error) {
+func parseNames(lex *lexer.PeekingLexer, ends func(*lexer.PeekingLexer, *nameList) bool) (n nameList, err error) {
 	if !isString(lex.Peek()) {
 		return n, unexpected(lex.Peek())
 	}
-	for first := true; isString(lex.Peek()) && (first || !ends(lex)); first = false {
+	for first := true; isString(lex.Peek()) && (first || !ends(lex, &n)); first = false {
 		m := Mapping{Remote: lex.Next().Value}
 		m.Local = m.Remote
 		if lex.Peek().Type == tokEqual {
@@ -599,7 +642,7 @@ func parseNames(lex *lexer.PeekingLexer, ends func(*lexer.PeekingLexer) bool) (n
 
 func (u *User) setRemote(name string) {
 	u.Remote = name
-	u.set.add(option("username").index)
+	u.set.add(userIndex().remote)
 }
 
 // addNames adds local names; a plain "*" anywhere means that names which are not listed pass through.
@@ -607,10 +650,10 @@ func (u *User) addNames(names nameList) {
 	for _, m := range names.list {
 		if m.Remote == "*" && !m.written {
 			u.Wildcard = true
-			u.set.add(option("*").index)
+			u.set.add(userIndex().wildcard)
 			continue
 		}
 		u.LocalNames = append(u.LocalNames, m)
-		u.set.add(option("is").index)
+		u.set.add(userIndex().is)
 	}
 }

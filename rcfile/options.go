@@ -400,15 +400,16 @@ var pathOptions = sync.OnceValue(func() (paths [4][]*Option) {
 	return paths
 })
 
-// userIndex holds the rows whose defaults differ from zero: looking them up by name for each of ten thousand accounts
+// userIndex holds the rows that every account needs: looking them up by name for each of ten thousand accounts
 // would take longer than parsing them.
 var userIndex = sync.OnceValue(func() (d struct {
-	remote, password, rewrite, stripcr, mda, sslcertck, warnings, fetchsizelimit, fastuidl, expunge, sslproto, passwordfd int
+	remote, password, rewrite, stripcr, mda, sslcertck, warnings, fetchsizelimit, fastuidl, expunge, sslproto, passwordfd, is, wildcard, service int
 }) {
 	for name, field := range map[string]*int{
 		"username": &d.remote, "password": &d.password, "rewrite": &d.rewrite, "stripcr": &d.stripcr, "mda": &d.mda, "sslcertck": &d.sslcertck,
 		"warnings": &d.warnings, "fetchsizelimit": &d.fetchsizelimit, "fastuidl": &d.fastuidl, "expunge": &d.expunge,
 		"sslproto": &d.sslproto, "passwordfd": &d.passwordfd,
+		"is": &d.is, "*": &d.wildcard, "service": &d.service,
 	} {
 		*field = option(name).index
 	}

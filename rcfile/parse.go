@@ -98,8 +98,8 @@ func (p *parsing) statements() error {
 func (p *parsing) statement(stream *lexer.PeekingLexer) {
 	end := stream.Cursor() + len(p.current) - 1
 	st, err := parser().ParseFromLexer(stream, participle.AllowTrailing(true))
-	if st != nil && st.Entry != nil && st.Entry.Late != nil {
-		p.report(&st.Entry.Late.err, false)
+	if st != nil && st.Late != nil && st.Late.err != nil {
+		p.report(st.Late.err, false)
 	}
 	switch {
 	case err != nil:
@@ -109,7 +109,7 @@ func (p *parsing) statement(stream *lexer.PeekingLexer) {
 	case st.Set != nil:
 		merge(target{config: &p.file.global}, target{config: st.Set.config}, override)
 	default:
-		p.entry(st.Entry)
+		p.entry(st)
 	}
 }
 
@@ -137,23 +137,11 @@ func (p *parsing) report(err error, fatal bool) {
 }
 
 // entry stores a server entry.
-func (p *parsing) entry(e *entry) {
-	s := &Server{}
-	if e.Server != nil {
-		s = e.Server.server
-	}
-	s.Name, s.Skip = e.Name, e.Verb == "skip"
-	if e.Defaults {
-		s.Name = "defaults"
-	}
+func (p *parsing) entry(st *statement) {
+	s := st.Server.server
+	s.Name, s.Skip = st.Entry.name, st.Entry.skip
 	s.pos = position{offset: p.current[0].start, line: p.current[0].line}
-	if e.Plain != nil {
-		s.Users = append(s.Users, e.Plain.user)
-	}
-	for _, a := range e.Accounts {
-		s.Users = append(s.Users, a.join())
-	}
-	if len(s.Users) == 0 {
+	if s.Users = st.Accounts.users; len(s.Users) == 0 {
 		s.Users = []*User{{}}
 	}
 	p.place(s)
@@ -170,22 +158,4 @@ func (p *parsing) place(s *Server) {
 	default:
 		p.file.misfit = true
 	}
-}
-
-// join makes one User of a description and its options.
-func (a *account) join() *User {
-	u := &User{}
-	if a.Options != nil && a.Options.user != nil {
-		u = a.Options.user
-	}
-	switch names := a.Who.names; {
-	case !a.Who.local && !u.set.has(userIndex().remote):
-		u.setRemote(names.list[0].Remote)
-	case a.Who.local: // in front of what "is" adds
-		more := u.LocalNames
-		u.LocalNames = nil
-		u.addNames(names)
-		u.LocalNames = append(u.LocalNames, more...)
-	}
-	return u
 }

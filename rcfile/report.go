@@ -27,6 +27,9 @@ type reporter struct {
 // Report writes what -V says about the configuration, from "Taking options" on. The banner before it is the caller's.
 func (c *Config) Report(w io.Writer, env ReportEnv) error {
 	r := &reporter{w: bufio.NewWriter(w), env: env}
+	if env.RCFile == "-" {
+		env.RCFile = ""
+	}
 	r.line("Taking options from command line%s", prefixed(" and ", env.RCFile))
 	if len(c.Servers) > 0 {
 		r.globals(c)
