@@ -305,6 +305,10 @@ func (f *filter) send(line string) error {
 	}
 	lib, text, _ := strings.Cut(line, " ")
 	f.mu.Lock()
+	if err := f.ended(); err != nil { // the library's reader is gone or going, and would not complete the command
+		f.mu.Unlock()
+		return err
+	}
 	text = f.translate(text)
 	tag := f.newTag("")
 	f.pending = append(f.pending, command{tag: tag, lib: lib, name: commandName(text), cont: text == "IDLE"})
@@ -312,6 +316,14 @@ func (f *filter) send(line string) error {
 	err := f.put(tag + " " + text)
 	f.wake.Broadcast()
 	return err
+}
+
+// ended tells why nothing can be read any more. The caller holds mu.
+func (f *filter) ended() error {
+	if f.err == nil && f.closed {
+		return net.ErrClosed
+	}
+	return f.err
 }
 
 // newTag makes the tag of the next command. The caller holds mu.

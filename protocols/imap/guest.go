@@ -216,6 +216,10 @@ func (g *guest) greeting() error {
 		return err
 	}
 	g.trace(wire.Received, string(line))
+	if bytes.HasPrefix(line, []byte("+OK")) { // it would never answer: protocol auto is to go on with POP3
+		return &protocols.Fault{Kind: protocols.Protocol, Phase: protocols.LoggingIn, Reply: string(printable(line)),
+			Err: errors.New("the server greets as a POP3 server")}
+	}
 	if len(line) == 0 || line[0] != '*' {
 		g.strange = true
 		return nil
