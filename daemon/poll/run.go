@@ -62,6 +62,8 @@ type run struct {
 
 	fetched     int  // in all sessions
 	inSession   int  // in this session
+	deletions   int  // asked for in this session
+	before      int  // messages in the folder at the beginning of the session before; 0 in the first
 	waiting     int  // new messages seen with Check
 	full        bool // this session has fetched as many messages as it may
 	limited     bool // fetchlimit was reached and more is there
@@ -167,7 +169,7 @@ func (r *run) visit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.session, r.traits, r.inSession, r.full = s, s.Traits(), 0, false
+	r.session, r.traits, r.inSession, r.deletions, r.full = s, s.Traits(), 0, 0, false
 	defer s.Close()
 	for _, folder := range r.Folders {
 		if sel, ok := s.(protocols.Selector); ok {
@@ -186,7 +188,8 @@ func (r *run) visit(ctx context.Context) error {
 // is asked to stop.
 func (r *run) folder(ctx context.Context, folder string) error {
 	for {
-		b := &box{run: r, folder: folder, led: r.Ledger(folder), gone: map[string]bool{}, accepted: map[string]bool{}}
+		b := &box{run: r, folder: folder, led: r.Ledger(folder), gone: map[string]bool{}, accepted: map[string]bool{},
+			passed: map[string]bool{}}
 		err := b.round(ctx)
 		if ferr := b.finish(err); err == nil {
 			err = ferr
@@ -217,7 +220,8 @@ type box struct {
 	listed   bool            // listing is complete
 	repeated map[string]bool // UIDs that do not tell messages apart
 	gone     map[string]bool // UIDs that the server has confirmed to be gone
-	accepted map[string]bool // UIDs that were delivered in this round
+	accepted map[string]bool // UIDs that were recorded as delivered in this round
+	passed   map[string]bool // UIDs that are old from now on, where UIDs tell what is old
 }
 
 // round lists a folder, fetches what is wanted and makes the deletions final.
@@ -235,7 +239,8 @@ func (b *box) round(ctx context.Context) error {
 	plan := b.plan()
 	for len(plan) > 0 {
 		n := b.slice(plan)
-		if err := b.transfer(ctx, plan[:n]); err != nil {
+		n, err := b.transfer(ctx, plan[:n])
+		if err != nil {
 			return b.rescue(ctx, err)
 		}
 		plan = plan[n:]
@@ -375,7 +380,7 @@ func (b *box) finish(cause error) error {
 			continue
 		}
 		present[it.UID] = true
-		old := b.led.Known(it.UID) || byUID && (b.accepted[it.UID] || b.led.Pending(it.UID))
+		old := b.led.Known(it.UID) || byUID && (b.passed[it.UID] || b.led.Pending(it.UID))
 		if old && !b.traits.ServerSeen {
 			known = append(known, it.UID)
 		}

@@ -26,8 +26,13 @@ type world struct {
 	known   []string // as Finish has left them
 	log     []string
 
-	breakAt   int // this message breaks off in the middle
-	refuseTop int // the server cannot give this message
+	breakAt   int  // this message breaks off in the middle
+	refuseTop int  // the server cannot give this message
+	cutAfter  int  // the connection ends after this many messages
+	reverse   bool // messages come last first
+	sameUID   bool // all messages have the same
+	removes   bool // a commit removes messages in earnest
+	sessions  int
 	verdict   map[int]deliver.Class
 	begin     map[int]error
 	commitErr error
@@ -51,12 +56,21 @@ func (w *world) Traits() protocols.Traits { return w.traits }
 func (w *world) List(context.Context) (protocols.Listing, error) {
 	l := protocols.Listing{Total: len(w.mail), SeenKnown: true}
 	for i, m := range w.mail {
-		l.Items = append(l.Items, protocols.Item{Num: i + 1, UID: uid(i + 1), Size: int64(len(m)), Seen: w.seen[i+1]})
+		it := protocols.Item{Num: i + 1, UID: uid(i + 1), Size: int64(len(m)), Seen: w.seen[i+1]}
+		if w.sameUID {
+			it.UID = uid(1)
+		}
+		l.Items = append(l.Items, it)
 	}
 	return l, nil
 }
 func (w *world) Fetch(_ context.Context, items []protocols.Item) iter.Seq2[*protocols.Message, error] {
 	return func(yield func(*protocols.Message, error) bool) {
+		n := 0
+		items = slices.Clone(items)
+		if w.reverse {
+			slices.Reverse(items)
+		}
 		for _, it := range items {
 			w.note("fetch %d", it.Num)
 			m := &protocols.Message{Item: it, HeaderSize: -1, BodySize: -1, Close: func() error { return nil }}
@@ -72,6 +86,10 @@ func (w *world) Fetch(_ context.Context, items []protocols.Item) iter.Seq2[*prot
 				m.Body = io.MultiReader(strings.NewReader(body[:1]), broken{})
 			}
 			if !yield(m, nil) {
+				return
+			}
+			if n++; n == w.cutAfter {
+				yield(nil, &protocols.Fault{Kind: protocols.Socket, Phase: protocols.InMessage, Err: io.ErrUnexpectedEOF})
 				return
 			}
 		}
@@ -102,6 +120,12 @@ func (w *world) Commit(context.Context) ([]protocols.Item, error) {
 		var n int
 		if _, err := fmt.Sscanf(l, "delete %d", &n); err == nil {
 			gone = append(gone, protocols.Item{Num: n, UID: uid(n)})
+		}
+	}
+	if w.removes {
+		w.log = nil
+		for _, it := range slices.Backward(gone) {
+			w.mail = slices.Delete(w.mail, it.Num-1, it.Num)
 		}
 	}
 	return gone, nil
@@ -173,7 +197,7 @@ func (w *world) job(r Rules) *Job {
 	}
 	return &Job{
 		Account: Account{Label: "mail", Host: "mail", User: "alice"}, Protocol: "POP3", Folders: []string{""}, Rules: r,
-		Open:   func(context.Context) (protocols.Session, error) { return w, nil },
+		Open:   func(context.Context) (protocols.Session, error) { w.sessions++; return w, nil },
 		Sink:   func(string) deliver.Sink { return receiver{w} },
 		Route:  func(string) Router { return onlyRoute{} },
 		Ledger: func(string) Ledger { return book{w} },
@@ -380,4 +404,54 @@ type stopper struct {
 func (s stopper) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery, error) {
 	close(s.stop)
 	return s.receiver.Begin(ctx, e)
+}
+
+func TestMessagesMayComeInAnyOrder(t *testing.T) {
+	w := &world{mail: letters(4), seen: map[int]bool{4: true}, reverse: true, cutAfter: 3}
+	if res := w.job(Rules{Flush: true}).Run(t.Context(), nil); res.Status != Socket || res.Fetched != 3 {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "fetch 3; verdict 1; record u3; delete 3; fetch 2; delete 4; verdict 2; record u2; delete 2; "+
+		"fetch 1; verdict 3; record u1; delete 1; sink closed")
+}
+
+func TestShortSessionsEnd(t *testing.T) {
+	deferred := map[int]deliver.Class{1: deliver.Deferred, 2: deliver.Deferred}
+	for _, tt := range []struct {
+		name     string
+		rules    Rules
+		verdict  map[int]deliver.Class
+		removes  bool // the server keeps its word
+		sessions int
+		fetched  int
+	}{
+		{"as many as it takes", Rules{Expunge: 2}, nil, true, 3, 5},
+		{"with keep one", Rules{Expunge: 2, Keep: true, FetchAll: true}, nil, true, 1, 5},
+		{"what nobody takes does not come again at once", Rules{Expunge: 2}, deferred, true, 3, 7},
+		{"if nothing was taken, in one session", Rules{Expunge: 2},
+			map[int]deliver.Class{1: deliver.Deferred, 2: deliver.Deferred, 3: deliver.Deferred, 4: deliver.Deferred, 5: deliver.Deferred}, true, 1, 5},
+		{"if the server removes nothing, after the second", Rules{Expunge: 2}, nil, false, 2, 4},
+		{"fetchlimit ends the poll even so", Rules{Expunge: 2, FetchLimit: 3}, nil, true, 2, 3},
+	} {
+		w := &world{mail: letters(5), verdict: tt.verdict, removes: tt.removes}
+		res := w.job(tt.rules).Run(t.Context(), nil)
+		if w.sessions != tt.sessions || res.Fetched != tt.fetched {
+			t.Errorf("%s: %d sessions, %d messages fetched", tt.name, w.sessions, res.Fetched)
+		}
+	}
+}
+
+func TestAMessageThatWasOnlyMarkedIsNeverRecordedAsDelivered(t *testing.T) {
+	w := &world{mail: letters(2), refuseTop: 1}
+	w.job(Rules{RetrieveError: "markseen"}).Run(t.Context(), nil)
+	w.expect(t, "fetch 1; seen 1; fetch 2; verdict 1; record u2; delete 2; sync; commit; forget u2; sink closed")
+	if want := []string{"u1"}; !slices.Equal(w.known, want) {
+		t.Errorf("old from now on: %v, want %v", w.known, want)
+	}
+}
+
+func TestARepeatedUIDIsNotRecorded(t *testing.T) {
+	w := &world{mail: letters(2), sameUID: true, verdict: map[int]deliver.Class{2: deliver.Deferred}}
+	w.job(Rules{}).Run(t.Context(), nil)
+	w.expect(t, "fetch 1; verdict 1; delete 1; fetch 2; verdict 2; sync; commit; forget u1; sink closed")
 }

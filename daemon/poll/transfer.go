@@ -6,8 +6,9 @@ import (
 	"fetchmail/protocols"
 )
 
-// transfer carries out steps in mailbox order.
-func (b *box) transfer(ctx context.Context, steps []step) error {
+// transfer carries out steps in mailbox order, as many as this session may, and tells how many they were. A session may
+// yield messages in another order than asked for; then the other steps do not wait for them.
+func (b *box) transfer(ctx context.Context, steps []step) (int, error) {
 	steps, limit := b.allowance(steps)
 	var items []protocols.Item
 	for _, s := range steps {
@@ -19,17 +20,17 @@ func (b *box) transfer(ctx context.Context, steps []step) error {
 	if len(items) > 0 {
 		for m, err := range b.session.Fetch(ctx, items) {
 			if m == nil {
-				b.brokenOff(steps[done:], err)
-				return err
+				b.brokenOff(steps[min(done, len(steps)):], err)
+				return 0, err
 			}
 			for ; done < len(steps) && steps[done].Num != m.Item.Num; done++ {
 				if err := b.dispose(ctx, steps[done]); err != nil {
-					return err
+					return 0, err
 				}
 			}
 			done++
 			if err := b.inHand(ctx, m, err); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
@@ -38,11 +39,11 @@ func (b *box) transfer(ctx context.Context, steps []step) error {
 			continue // the session has not yielded it: not fetched, so nothing happens to it
 		}
 		if err := b.dispose(ctx, steps[done]); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	b.enough(limit)
-	return nil
+	return len(steps), nil
 }
 
 // brokenOff tells which message was being read when the session ended in the middle of a header.
@@ -82,7 +83,7 @@ func (b *box) limit() int {
 	if limit > 0 {
 		limit -= b.fetched - b.inSession
 	}
-	if e := b.Rules.Expunge; b.traits.CommitEnds && e > 0 && (limit == 0 || e < limit) {
+	if e := b.Rules.Expunge; b.traits.CommitEnds && !b.Rules.Keep && e > 0 && (limit == 0 || e < limit) {
 		limit = e
 	}
 	return limit
@@ -94,12 +95,17 @@ func (b *box) enough(limit int) {
 	if limit == 0 || b.inSession < limit {
 		return
 	}
+	over := b.Rules.FetchLimit > 0 && b.fetched >= b.Rules.FetchLimit
+	if !over && b.deletions == 0 {
+		return // another session would only bring the same messages again
+	}
 	b.full = true
 	if n := len(b.listing.Items); b.left == 0 || n > 0 && b.listing.Items[n-1].Num == b.lastNum {
 		return
 	}
-	b.limited = b.Rules.FetchLimit > 0 && b.fetched >= b.Rules.FetchLimit
-	b.again = !b.limited
+	b.limited = over
+	b.again = !over && (b.before == 0 || b.total < b.before) // a server that removes nothing would never come to an end
+	b.before = b.total
 	b.Observer.Observe(Limited{b.Account, limit, b.left})
 }
 
@@ -108,10 +114,10 @@ func (b *box) dispose(ctx context.Context, s step) error {
 	sk := Skipped{Account: b.Account, Num: s.Num, Size: s.Size}
 	switch s.Choice {
 	case Remove:
-		return b.session.Delete(ctx, s.Item)
+		return b.remove(ctx, s.Item)
 	case FlushOld, FlushLarge:
 		sk.Flushed = true
-		if err := b.session.Delete(ctx, s.Item); err != nil {
+		if err := b.remove(ctx, s.Item); err != nil {
 			return err
 		}
 	case Confirm:
@@ -122,6 +128,12 @@ func (b *box) dispose(ctx context.Context, s step) error {
 	sk.Oversized = s.Choice == SkipLarge || s.Choice == FlushLarge
 	b.Observer.Observe(sk)
 	return nil
+}
+
+// remove marks a message for deletion.
+func (b *box) remove(ctx context.Context, it protocols.Item) error {
+	b.deletions++
+	return b.session.Delete(ctx, it)
 }
 
 // inHand deals with one message without being interrupted, unless the poll is to stop anyway.
@@ -146,7 +158,8 @@ func (b *box) fetchOne(ctx context.Context, m *protocols.Message, err error) err
 		case "abort":
 			return err
 		case "markseen":
-			return b.apply(ctx, m.Item, Verdict{Record: true, Seen: true})
+			b.passed[m.Item.UID] = true // no record: nobody has the message, so nothing may ever delete it
+			return b.apply(ctx, m.Item, Verdict{Seen: true})
 		}
 		return nil
 	}
@@ -167,16 +180,29 @@ func (b *box) fetchOne(ctx context.Context, m *protocols.Message, err error) err
 // apply carries out a verdict: record, then delete or mark as read.
 func (b *box) apply(ctx context.Context, it protocols.Item, v Verdict) error {
 	if v.Record && it.UID != "" {
-		if err := b.led.Accept(it.UID); err != nil {
-			return &LedgerError{err}
+		if err := b.record(it.UID); err != nil {
+			return err
 		}
-		b.accepted[it.UID] = true
 	}
 	switch {
 	case v.Delete:
-		return b.session.Delete(ctx, it)
+		return b.remove(ctx, it)
 	case v.Seen:
 		return b.session.MarkSeen(ctx, it)
 	}
+	return nil
+}
+
+// record notes that somebody has accepted a message. A UID that does not tell messages apart is not recorded: after a
+// crash the record would delete the other message, and a duplicate is better.
+func (b *box) record(uid string) error {
+	b.passed[uid] = true
+	if b.repeated[uid] {
+		return nil
+	}
+	if err := b.led.Accept(uid); err != nil {
+		return &LedgerError{err}
+	}
+	b.accepted[uid] = true
 	return nil
 }
