@@ -196,6 +196,9 @@ func (c *CommandLine) set(o *Option, value string) error {
 		if err != nil {
 			return err
 		}
+		if o.Name == "timeout" && n == 0 {
+			n = defaultTimeout // here it overrides; in the run control file it counts as not given
+		}
 		o.setNumber(t, n)
 		return nil
 	case Numbers:

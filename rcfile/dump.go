@@ -230,6 +230,12 @@ func appendEscaped(b []byte, c byte) []byte {
 		return append(b, `\t`...)
 	case '\b':
 		return append(b, `\b`...)
+	case '\a':
+		return append(b, `\a`...)
+	case '\f':
+		return append(b, `\f`...)
+	case '\v':
+		return append(b, `\v`...)
 	case '"', '\\':
 		return append(b, '\\', c)
 	}

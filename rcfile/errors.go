@@ -112,11 +112,11 @@ func (p *parsing) masked(start, end int) string {
 	return printable(strings.TrimRight(string(line), "\r"))
 }
 
-// withoutControls replaces control characters and leaves all other bytes as they are, whatever their encoding.
+// withoutControls replaces control characters, except white space, and leaves all other bytes as they are, whatever their encoding.
 func withoutControls(s string) string {
 	b := []byte(s)
 	for i, c := range b {
-		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7f {
+		if c < ' ' && (c < '\t' || c > '\r') || c == 0x7f {
 			b[i] = '?'
 		}
 	}
