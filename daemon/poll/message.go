@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,6 +141,7 @@ type parcel struct {
 	head     *header.Block
 	lmtp     bool // the sink gives a verdict for each recipient after the text
 	reported bool // the sender was told that it failed
+	unheard  bool // the sender was to be told and could not be
 }
 
 // failed settles a message on whose text the receiver has given no verdict.
@@ -196,12 +198,15 @@ func (p *parcel) report(ctx context.Context, failed []deliver.Status) {
 	if addr != "" || err != nil {
 		p.Observer.Observe(Bounced{To: addr, Err: err})
 	}
-	p.reported = addr != "" && err == nil
+	p.reported, p.unheard = addr != "" && err == nil, err != nil
 }
 
 // close ends a message with a verdict. That its sender was told is remembered as long as the message stays.
 func (p *parcel) close(o deliver.Outcome) (Verdict, error) {
 	v := settle(o, p.lmtp, p.Rules)
+	if p.unheard && !slices.ContainsFunc(o.Status, func(s deliver.Status) bool { return s.Class == deliver.Accepted }) {
+		v = Verdict{} // neither delivered nor reported: gone would be lost
+	}
 	p.Observer.Observe(Done{Flushed: v.Delete})
 	if p.reported && !v.Record && p.item.UID != "" {
 		if err := p.led.Bounce(p.item.UID); err != nil {

@@ -290,6 +290,19 @@ func TestTheSenderOfAKeptMessageIsToldOnce(t *testing.T) {
 	}
 }
 
+func TestWhatIsRefusedStaysIfItsSenderCannotBeTold(t *testing.T) {
+	for err, want := range map[error]string{
+		nil:                "fetch 1; verdict 1; record u1; delete 1; sync; commit; forget u1; sink closed",
+		errors.New("down"): "fetch 1; verdict 1; sync; commit; sink closed",
+	} {
+		w := &world{mail: letters(1), verdict: map[int]deliver.Class{1: deliver.Refused}}
+		j := w.job(Rules{BounceMail: true})
+		j.Bounce = func(_ context.Context, f Failure) (string, error) { return f.Sender, err }
+		j.Run(t.Context(), nil)
+		w.expect(t, want)
+	}
+}
+
 func TestAMessageThatTheServerCannotGiveDoesNotHoldUpTheOthers(t *testing.T) {
 	w := &world{mail: letters(2), refuseTop: 1}
 	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != Success || res.Fetched != 1 {
