@@ -7,7 +7,7 @@ import (
 )
 
 // features are the capabilities that scripts ask for in feature_options.
-var features = []string{"pop3", "imap", "sdps", "etrn", "odmr", "ssl"}
+var features = []string{"pop3", "imap", "ssl"}
 
 // dumper writes the Python text of --configdump.
 type dumper struct {

@@ -46,9 +46,8 @@ type Option struct {
 	Help    string   // one line
 	NoHelp  string   // one line for NoFlags
 
-	New     bool   // not known to fetchmail 6.4: contextual keyword, reported only when given
-	Pending bool   // accepted by the language, without effect in this version; see Config.Pending
-	Dump    string // key in --configdump, "" = not there
+	New  bool   // not known to fetchmail 6.4: contextual keyword, reported only when given
+	Dump string // key in --configdump, "" = not there
 
 	On, Off, Say string // lines of -V: flag on, flag off, other kinds (a Printf format)
 
