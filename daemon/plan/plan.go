@@ -51,16 +51,60 @@ type Task struct {
 
 // Run polls the mailbox once and writes what there is to say; poll.Job.Run says what stop does.
 func (t *Task) Run(ctx context.Context, stop <-chan struct{}, out, err io.Writer) poll.Result {
-	var res poll.Result
-	jobs := t.account.jobs(out, err)
-	for i, j := range jobs {
-		res = j.Run(ctx, stop)
-		if i < len(jobs)-1 && t.account.another(res) {
-			continue // protocol auto: it may speak the next one
-		}
-		break
+	a := t.account
+	rep := a.reporter(out, err)
+	if a.server.Protocol != rcfile.Auto {
+		return a.job(a.server.Protocol, rep).Run(ctx, stop)
 	}
+	auto := poll.Account{Label: a.server.Name, Host: a.server.Host(), User: a.user.Remote}
+	rep.Observe(poll.Started{Account: auto, Protocol: "auto"})
+	res := a.tryAll(ctx, stop, rep)
+	rep.Observe(poll.Finished{Account: auto, Protocol: "auto", Status: res.Status})
 	return res
+}
+
+// tryAll is protocol auto: IMAP, then POP3. That the first one is not spoken is no failure as long as there is another.
+func (a *account) tryAll(ctx context.Context, stop <-chan struct{}, rep *report.Reporter) poll.Result {
+	held := &holder{Observer: rep}
+	j := a.job(rcfile.IMAP, rep)
+	j.Observer = held
+	res := j.Run(ctx, stop)
+	if !a.another(res) {
+		held.release()
+		return res
+	}
+	j = a.job(rcfile.POP3, rep)
+	j.Observer = &holder{Observer: rep, open: true}
+	return j.Run(ctx, stop)
+}
+
+// holder is an observer that keeps the news of a failure until it is known whether it matters. The status of the poll
+// is told by whoever tries several protocols.
+type holder struct {
+	poll.Observer
+	open   bool
+	failed []poll.Event
+}
+
+func (h *holder) Observe(e poll.Event) {
+	switch e := e.(type) {
+	case poll.Finished:
+		e.Status = poll.Success
+		h.Observer.Observe(e)
+	case poll.Failed:
+		if h.failed = append(h.failed, e); h.open {
+			h.release()
+		}
+	default:
+		h.Observer.Observe(e)
+	}
+}
+
+func (h *holder) release() {
+	for _, e := range h.failed {
+		h.Observer.Observe(e)
+	}
+	h.failed = nil
 }
 
 // another tells whether, with protocol auto, the next protocol is worth a try: this one is not spoken there. A port that
@@ -182,14 +226,10 @@ func (a *account) task() *Task {
 	}
 }
 
-// jobs are the polls to try, one after the other: one, or for protocol auto one for each protocol.
-func (a *account) jobs(out, err io.Writer) []*poll.Job {
-	rep := &report.Reporter{Out: out, Err: err, Host: a.HostName, Version: a.Version, Silent: a.Silent, Verbose: a.Verbose,
+// reporter says what happens in a poll.
+func (a *account) reporter(out, err io.Writer) *report.Reporter {
+	return &report.Reporter{Out: out, Err: err, Host: a.HostName, Version: a.Version, Silent: a.Silent, Verbose: a.Verbose,
 		Dots: a.config.ShowDots, Daemon: a.Daemon, Prefix: a.Logged, Now: time.Now}
-	if a.server.Protocol != rcfile.Auto {
-		return []*poll.Job{a.job(a.server.Protocol, rep)}
-	}
-	return []*poll.Job{a.job(rcfile.IMAP, rep), a.job(rcfile.POP3, rep)}
 }
 
 func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {

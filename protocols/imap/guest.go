@@ -29,6 +29,7 @@ type guest struct {
 	caps    []string // upper case, as the server said last; nil if it has not
 	preauth bool
 	strange bool // the greeting was no IMAP response
+	mute    bool // this is no IMAP server: it answers nothing
 	phase   protocols.Phase
 	long    []byte
 }
@@ -217,6 +218,7 @@ func (g *guest) greeting() error {
 	}
 	g.trace(wire.Received, string(line))
 	if bytes.HasPrefix(line, []byte("+OK")) { // it would never answer: protocol auto is to go on with POP3
+		g.mute = true
 		return &protocols.Fault{Kind: protocols.Protocol, Phase: protocols.LoggingIn, Reply: string(printable(line)),
 			Err: errors.New("the server greets as a POP3 server")}
 	}

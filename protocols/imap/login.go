@@ -235,7 +235,12 @@ func (g *guest) welcome(ctx context.Context) error {
 }
 
 // leave says goodbye after the server has refused us.
-func (g *guest) leave() { _, _ = g.command("LOGOUT") }
+func (g *guest) leave() {
+	if !g.mute {
+		g.conn.SetTimeout(byeTime)
+		_, _ = g.command("LOGOUT")
+	}
+}
 
 // loopback tells whether an address is of this machine.
 func loopback(ip string) bool {
