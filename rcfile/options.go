@@ -1,6 +1,9 @@
 package rcfile
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // Scope says what an option belongs to.
 type Scope uint8
@@ -226,8 +229,18 @@ func serverRows() []Option {
 	return rows
 }
 
+// userRows are in the order of --configdump.
 func userRows() []Option {
-	rows := []Option{
+	rows := slices.Concat(accountRows(), limitRows(), tlsRows(), deliveryRows(), newUserRows())
+	for i := range rows {
+		rows[i].Scope = PerUser
+	}
+	return rows
+}
+
+// accountRows are about the account and what is done with messages.
+func accountRows() []Option {
+	return []Option{
 		{Name: "username", Words: w("user", "username"), Flags: w("user", "username"), Short: "u", Kind: Text, Arg: "name", Dump: "remote",
 			Help: "specify user's login on server", at: func(t target) any { return &t.user.Remote }},
 		{Name: "password", Words: w("pass", "password"), Kind: Text, Arg: "password", Dump: "password", secret: true,
@@ -276,6 +289,12 @@ func userRows() []Option {
 		{Name: "bsmtp", Words: w("bsmtp"), Flags: w("bsmtp"), Kind: Path, Arg: "file", Dump: "bsmtp", Help: "set output BSMTP file",
 			at: func(t target) any { return &t.user.BSMTP }},
 		{Name: "lmtp", Words: w("lmtp"), Flags: w("lmtp"), Dump: "lmtp", Help: "use LMTP (RFC2033) for delivery", at: func(t target) any { return &t.user.LMTP }},
+	}
+}
+
+// limitRows are about commands and limits.
+func limitRows() []Option {
+	return []Option{
 		{Name: "preconnect", Words: w("preconnect", "pre"), Kind: Text, Arg: "command", Dump: "preconnect", Help: "command to run before each connection",
 			Say: "Server connection will be brought up with \"%s\".", at: func(t target) any { return &t.user.PreConnect }},
 		{Name: "postconnect", Words: w("postconnect", "post"), Kind: Text, Arg: "command", Dump: "postconnect", Help: "command to run after each connection",
@@ -292,6 +311,11 @@ func userRows() []Option {
 			Help: "do a binary search for UIDLs", at: func(t target) any { return &t.user.FastUIDL }},
 		{Name: "batchlimit", Words: w("batchlimit"), Flags: w("batchlimit"), Short: "b", Kind: Number, Arg: "count", Dump: "batchlimit",
 			Help: "set batch limit for SMTP connections", at: func(t target) any { return &t.user.BatchLimit }},
+	}
+}
+
+func tlsRows() []Option {
+	return []Option{
 		{Name: "ssl", Words: w("ssl"), Flags: w("ssl"), Dump: "ssl", negatable: true, Help: "enable ssl encrypted session",
 			On: "SSL encrypted sessions enabled.", at: func(t target) any { return &t.user.SSL }},
 		{Name: "sslkey", Words: w("sslkey"), Flags: w("sslkey"), Kind: Path, Arg: "file", Dump: "sslkey", Help: "ssl private key file",
@@ -312,6 +336,12 @@ func userRows() []Option {
 		{Name: "sslfingerprint", Words: w("sslfingerprint"), Flags: w("sslfingerprint"), Kind: Text, Arg: "fingerprint", Dump: "sslfingerprint",
 			Help: "fingerprint that must match that of the server's cert", Say: "SSL key fingerprint (checked against the server key): %s",
 			at: func(t target) any { return &t.user.SSLFingerprint }},
+	}
+}
+
+// deliveryRows are about the listener, and what was left.
+func deliveryRows() []Option {
+	return []Option{
 		{Name: "expunge", Words: w("expunge"), Flags: w("expunge"), Short: "e", Kind: Number, Arg: "count", Dump: "expunge",
 			Help: "set max deletions between expunges", at: func(t target) any { return &t.user.Expunge }},
 		{Name: "properties", Words: w("properties"), Kind: Text, Arg: "string", Dump: "properties", Help: "string for extension scripts",
@@ -330,11 +360,6 @@ func userRows() []Option {
 		{Name: "folder", Words: w("folder", "folders"), Flags: w("folder"), Short: "r", Kind: Strings, Arg: "names", Dump: "mailboxes",
 			Help: "specify remote folder name", at: func(t target) any { return &t.user.Folders }},
 	}
-	rows = append(rows, newUserRows()...)
-	for i := range rows {
-		rows[i].Scope = PerUser
-	}
-	return rows
 }
 
 // newUserRows are the options that fetchmail 6.4 does not know: names of its later releases and our own.
