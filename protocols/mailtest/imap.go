@@ -258,12 +258,18 @@ func (s *IMAP) Port() string { return strconv.Itoa(s.listener.Addr().(*net.TCPAd
 // Close ends the server and every connection and waits for them.
 func (s *IMAP) Close() {
 	s.mu.Lock()
+	if s.done == nil {
+		s.mu.Unlock()
+		return
+	}
 	select {
 	case <-s.done:
 	default:
 		close(s.done)
 	}
-	s.listener.Close()
+	if s.listener != nil {
+		s.listener.Close()
+	}
 	for c := range s.conns {
 		c.raw.Close()
 	}
@@ -277,24 +283,32 @@ func (s *IMAP) accept() {
 		if err != nil {
 			return
 		}
-		s.mu.Lock()
-		c := &IMAPConn{Server: s, raw: nc, number: len(s.sessions), wake: make(chan struct{}, 1)}
-		s.sessions = append(s.sessions, nil)
-		s.conns[c] = true
-		select {
-		case <-s.done:
-			nc.Close()
-		default:
-		}
-		s.mu.Unlock()
-		s.wg.Go(func() {
-			defer nc.Close()
-			c.serve()
-			s.mu.Lock()
-			delete(s.conns, c)
-			s.mu.Unlock()
-		})
+		s.Serve(nc)
 	}
+}
+
+// Serve serves one connection, however it was made; no Start is needed.
+func (s *IMAP) Serve(nc net.Conn) {
+	s.mu.Lock()
+	if s.conns == nil {
+		s.conns, s.done = map[*IMAPConn]bool{}, make(chan struct{})
+	}
+	c := &IMAPConn{Server: s, raw: nc, number: len(s.sessions), wake: make(chan struct{}, 1)}
+	s.sessions = append(s.sessions, nil)
+	s.conns[c] = true
+	select {
+	case <-s.done:
+		nc.Close()
+	default:
+	}
+	s.wg.Go(func() {
+		defer nc.Close()
+		c.serve()
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	})
+	s.mu.Unlock()
 }
 
 // IMAPConn is one connection to an IMAP server, as acts see it.
