@@ -119,5 +119,8 @@ func (p *program) report() error {
 
 // dump writes the configuration for programs.
 func (p *program) dump() error {
+	if p.line.ConfigDump == "json" {
+		return p.config.DumpJSON(p.out)
+	}
 	return p.config.Dump(p.out)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/debug"
 
 	"fetchmail/daemon"
 	"fetchmail/rcfile"
@@ -69,6 +70,12 @@ func (p *program) do(ctx context.Context) error {
 		return p.refused(err)
 	}
 	p.host = hostName()
+	if p.rc = p.RCFile; p.line.RCFileSet {
+		p.rc = p.line.RCFile
+	}
+	if p.line.ConfigCheck != "" {
+		return p.configCheck()
+	}
 	if p.line.Version {
 		p.banner()
 	}
@@ -107,10 +114,6 @@ func (p *program) banner() {
 
 // configure reads the run control file and resolves it with the command line.
 func (p *program) configure() error {
-	p.rc = p.RCFile
-	if p.line.RCFileSet {
-		p.rc = p.line.RCFile
-	}
 	file, err := p.parse()
 	if err != nil {
 		return err
@@ -140,12 +143,20 @@ func (p *program) refused(err error) error {
 
 // parse reads the run control file; nil if there is none.
 func (p *program) parse() (*rcfile.File, error) {
-	text, err := p.read()
+	text, info, err := p.read()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
 		return nil, err
+	}
+	if info != nil && !p.line.Version {
+		if err := rcfile.CheckFile(p.rc, info); err != nil {
+			return nil, p.refused(err)
+		}
+	}
+	if len(text) > largeRC { // much garbage in a short time
+		defer debug.SetGCPercent(debug.SetGCPercent(400))
 	}
 	file, err := rcfile.Parse(p.rc, text)
 	var bad rcfile.Errors
@@ -158,30 +169,55 @@ func (p *program) parse() (*rcfile.File, error) {
 
 // explain shows syntax errors: the reference's line, then what helps people.
 func (p *program) explain(bad rcfile.Errors) {
-	fmt.Fprintln(p.err, bad.Error())
 	if explains(p.err) {
 		bad.Explain(p.err)
+	} else {
+		fmt.Fprintln(p.err, bad.Error())
 	}
 }
 
-// read reads the run control file if nobody else may. Without -f it need not exist.
-func (p *program) read() ([]byte, error) {
+// largeRC is the size from which on a run control file is worth memory for speed, octets.
+const largeRC = 256 << 10
+
+// read reads the run control file; info is nil if it comes from standard input.
+func (p *program) read() (text []byte, info fs.FileInfo, err error) {
 	if p.rc == "-" {
-		return p.standardInput()
+		text, err = p.standardInput()
+		return text, nil, err
 	}
 	f, err := os.Open(p.rc)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
+	if info, err = f.Stat(); err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() && !p.line.Version {
+		return nil, info, nil // CheckFile says what is wrong with it
+	}
+	text, err = io.ReadAll(f)
+	return text, info, err
+}
+
+// configCheck tells what is wrong or doubtful with the run control file. It contacts nobody.
+func (p *program) configCheck() error {
+	text, info, err := p.read()
 	if err != nil {
-		return nil, err
+		p.complain("%v", err)
+		return failure(exitSyntax)
 	}
-	if !p.line.Version {
-		if err := rcfile.CheckFile(p.rc, st); err != nil {
-			return nil, p.refused(err)
-		}
+	in := rcfile.CheckInput{Name: p.rc, Source: text, Info: info}
+	var file *rcfile.File
+	if file, in.ParseErr = rcfile.Parse(p.rc, text); in.ParseErr == nil {
+		in.Config, in.Warnings, in.Refused = rcfile.Resolve(file, p.line, p.env())
 	}
-	return io.ReadAll(f)
+	found := rcfile.Check(in)
+	if err := rcfile.WriteFindings(p.out, found, p.line.ConfigCheck == "json"); err != nil {
+		return err
+	}
+	if rcfile.Failed(found) {
+		return failure(exitSyntax)
+	}
+	return nil
 }

@@ -41,7 +41,7 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 			Auth: string(s.Auth), StartTLS: [...]imap.Policy{imap.Never, imap.May, imap.Must}[upgrade], TLS: policy,
 			Keep: u.Keep, FetchAll: u.FetchAll, Expunge: u.Expunge, ExpungeSet: u.ExpungeSet,
 			FetchSizeLimit: u.FetchSizeLimit, MoveTo: u.MoveTo, ForceIdle: u.ForceIdle,
-			IdleTimeout: time.Duration(s.IdleTimeout) * time.Second, Trace: show, Warn: rep.Warn, Alert: rep.Warn,
+			IdleTimeout: time.Duration(s.IdleTimeout) * time.Second, Trace: show, Warn: rep.Warn,
 		})
 	}
 	led := a.ledger.Account(u.Remote, a.recordHost, "")

@@ -116,6 +116,7 @@ func (b *box) carry(ctx context.Context, m *protocols.Message, h *header.Block, 
 	}
 	known := d.Recipients()
 	p.tell(ctx, known.Status)
+	m.Body.Read(nil) // asks for the text; its size is exact from now on
 	b.Observer.Observe(Body{Octets: m.BodySize})
 	if err := b.write(m, h, to, known, d); err != nil {
 		d.Abort()
@@ -150,7 +151,7 @@ func (p *parcel) failed(ctx context.Context, err error) (Verdict, error) {
 	var src *protocols.Fault
 	switch {
 	case errors.As(err, &src) && src.Kind == protocols.Unavailable:
-		p.Observer.Observe(Unavailable{Account: p.Account, Err: err})
+		p.Observer.Observe(Unavailable{Account: p.Account, Num: p.item.Num, Size: p.item.Size, Err: err})
 		return p.keepIt()
 	case !errors.As(err, &dst):
 		return Verdict{}, err

@@ -170,7 +170,16 @@ func (r *run) visit(ctx context.Context) error {
 		return err
 	}
 	r.session, r.traits, r.inSession, r.deletions, r.full = s, s.Traits(), 0, 0, false
-	defer s.Close()
+	err = r.folders(ctx)
+	if cerr := s.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// folders goes through all folders of a session.
+func (r *run) folders(ctx context.Context) error {
+	s := r.session
 	for _, folder := range r.Folders {
 		if sel, ok := s.(protocols.Selector); ok {
 			if err := sel.Select(ctx, folder, r.Rules.Check); err != nil {
