@@ -54,7 +54,7 @@ func Received(r ReceivedInfo) []byte {
 // Date is t in the form of RFC 5322, with the name of the time zone as a comment.
 func Date(t time.Time) string {
 	s := t.Format("Mon, 02 Jan 2006 15:04:05 -0700")
-	if name, _ := t.Zone(); name != "" && !strings.ContainsAny(name, "+-") {
+	if name, _ := t.Zone(); name != "" {
 		s += " (" + name + ")"
 	}
 	return s

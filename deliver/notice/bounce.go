@@ -1,6 +1,7 @@
 package notice
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,7 @@ const (
 	General  = "General SMTP/ESMTP error."
 	Rejected = "Some addresses were rejected by the MDA fetchmail forwards to."
 	TooLarge = "This message was too large (SMTP error 552)."
-	Filtered = "spam filter or virus scanner rejected message because:"
+	Filtered = "spam filter or virus scanner rejected message because:" // the reply follows on a line of its own
 )
 
 // Failure is one recipient that refused a message.
@@ -32,12 +33,13 @@ type Failure struct {
 type Bounce struct {
 	Host     string // our own host name
 	To       string // reverse path of the message that failed
-	Reason   string
+	Reason   string // may have several lines
 	Failures []Failure
-	Header   []byte // of the message that failed, CRLF line ends
-	Time     time.Time
-	PID      int
-	PPID     int
+	// Header is that of the message that failed, as it was to be handed on: header.Block.Edit without a Received line.
+	Header []byte
+	Time   time.Time
+	PID    int
+	PPID   int
 }
 
 // WriteTo writes the report (RFC 3464).
@@ -45,73 +47,91 @@ func (b Bounce) WriteTo(w io.Writer) (int64, error) {
 	if b.To == "" {
 		return 0, ErrNullSender
 	}
-	bound := fmt.Sprintf("foo-mani-padme-hum-%d-%d-%d", b.PID, b.PPID, b.Time.Unix())
+	bound := fmt.Sprintf("--foo-mani-padme-hum-%d-%d-%d", b.PID, b.PPID, b.Time.Unix())
 	var s strings.Builder
-	s.WriteString("Subject: Mail delivery failed: returning message to sender\r\n")
-	s.WriteString("From: Mail Delivery System <MAILER-DAEMON@" + clean(b.Host) + ">\r\n")
-	s.WriteString("To: " + clean(b.To) + "\r\n")
-	s.WriteString("MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n")
-	s.WriteString("\tboundary=\"" + bound + "\"\r\n\r\n")
+	s.WriteString("Subject: Mail delivery failed: returning message to sender\r\n" +
+		"From: Mail Delivery System <MAILER-DAEMON@" + clean(b.Host) + ">\r\n" +
+		"To: " + clean(b.To) + "\r\n" +
+		"MIME-Version: 1.0\r\n" +
+		"Content-Type: multipart/report; report-type=delivery-status;\r\n" +
+		"\tboundary=\"" + bound[2:] + "\"\r\n\r\n")
 	b.writeText(&s, bound)
 	b.writeStatus(&s, bound)
-	s.WriteString("--" + bound + "\r\nContent-Type: text/rfc822-headers\r\n\r\n")
-	s.Write(b.Header)
-	s.WriteString("\r\n--" + bound + "--\r\n")
+	s.WriteString(bound + "\r\nContent-Type: text/rfc822-headers\r\n\r\n")
+	s.Write(lines(b.Header))
+	s.WriteString("\r\n" + bound + "--\r\n")
 	n, err := io.WriteString(w, s.String())
 	return int64(n), err
 }
 
 // writeText writes the part for people.
 func (b Bounce) writeText(s *strings.Builder, bound string) {
-	s.WriteString("--" + bound + "\r\nContent-Type: text/plain\r\n\r\n")
-	s.WriteString("This message was created automatically by mail delivery software.\r\n\r\n")
-	s.WriteString("A message that you sent could not be delivered to one or more of its\r\n")
-	s.WriteString("recipients. This is a permanent error.\r\n\r\n")
-	s.WriteString("Reason: " + b.Reason + "\r\n\r\nThe following address(es) failed:\r\n")
+	s.WriteString(bound + "\r\nContent-Type: text/plain\r\n\r\n" +
+		"This message was created automatically by mail delivery software.\r\n\r\n" +
+		"A message that you sent could not be delivered to one or more of its\r\n" +
+		"recipients. This is a permanent error.\r\n\r\n" +
+		"Reason: " + several(b.Reason) + "\r\n\r\n" +
+		"The following address(es) failed:\r\n")
 	for _, f := range b.Failures {
-		s.WriteString(clean(f.To) + "\r\n   SMTP error: " + clean(f.Reply) + "\r\n")
+		s.WriteString(clean(f.To) + "\r\n   SMTP error: " + several(f.Reply) + "\r\n\r\n")
 	}
 }
 
 // writeStatus writes the part for programs (RFC 3464, section 2).
 func (b Bounce) writeStatus(s *strings.Builder, bound string) {
-	s.WriteString("\r\n--" + bound + "\r\nContent-Type: message/delivery-status\r\n\r\n")
-	s.WriteString("Reporting-MTA: dns; " + clean(b.Host) + "\r\n")
+	s.WriteString(bound + "\r\nContent-Type: message/delivery-status\r\n\r\n" +
+		"Reporting-MTA: dns; " + clean(b.Host) + "\r\n\r\n")
 	for _, f := range b.Failures {
-		s.WriteString("\r\nFinal-Recipient: rfc822; " + clean(f.To) + "\r\n")
-		s.WriteString("Last-Attempt-Date: " + header.Date(b.Time) + "\r\n")
-		s.WriteString("Action: failed\r\nStatus: " + status(f.Reply) + "\r\n")
-		s.WriteString("Diagnostic-Code: " + clean(f.Reply) + "\r\n")
+		s.WriteString("Final-Recipient: rfc822; " + clean(f.To) + "\r\n" +
+			"Last-Attempt-Date: " + header.Date(b.Time) + "\r\n" +
+			"Action: failed\r\n" +
+			"Status: " + status(f.Reply) + "\r\n" +
+			"Diagnostic-Code: " + several(f.Reply) + "\r\n\r\n")
 	}
-	s.WriteString("\r\n")
 }
 
-// status is the enhanced code in a reply (RFC 2034), 5.0.0 if there is none.
+// status is the enhanced code behind the code of a reply (RFC 2034), where its three numbers have one digit each as the
+// reference reads them; 5.0.0 otherwise.
 func status(reply string) string {
-	words := strings.Fields(reply)
-	if len(words) > 1 {
-		if p := strings.Split(words[1], "."); len(p) == 3 && digits(p[0]) && digits(p[1]) && digits(p[2]) {
-			return words[1]
-		}
+	if len(reply) < 10 {
+		return "5.0.0"
+	}
+	code := reply[4:9]
+	if digit(code[0]) && code[1] == '.' && digit(code[2]) && code[3] == '.' && digit(code[4]) {
+		return code
 	}
 	return "5.0.0"
 }
 
-func digits(s string) bool {
-	for _, c := range s {
-		if c < '0' || c > '9' {
-			return false
+func digit(c byte) bool { return '0' <= c && c <= '9' }
+
+// clean makes text that a stranger wrote fit on one line of ours. Octets above 0x7f stay as they are.
+func clean(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' || c == 0x7f {
+			b[i] = ' '
 		}
 	}
-	return s != "" && len(s) <= 3
+	return string(b)
 }
 
-// clean makes text that a stranger wrote fit on one line of ours.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
+// several is clean for text of several lines. The reference does not fold them either where they stand in a field; each
+// begins with the code of a reply, which can be no field name that matters.
+func several(s string) string {
+	ls := strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
+	for i, l := range ls {
+		ls[i] = clean(l)
+	}
+	return strings.Join(ls, "\r\n")
+}
+
+// lines is a header without its empty line, each line ended by CRLF.
+func lines(head []byte) []byte {
+	head = bytes.TrimRight(head, "\r\n")
+	if len(head) == 0 {
+		return nil
+	}
+	head = bytes.ReplaceAll(head, []byte("\r\n"), []byte("\n"))
+	return append(bytes.ReplaceAll(head, []byte("\n"), []byte("\r\n")), '\r', '\n')
 }
