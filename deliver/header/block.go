@@ -46,7 +46,7 @@ func Parse(raw []byte) (*Block, error) {
 			break
 		}
 		if seemsBlank(line) {
-			b.rest = next
+			b.rest = min(next, len(b.raw)) // raw may have got its last line end here
 			break
 		}
 		at := pos
