@@ -33,6 +33,7 @@ var (
 	errReplyTooLong = errors.New("answer of the listener is too long")
 	errReplyCode    = errors.New("answer of the listener has no code")
 	errClosed       = errors.New("listener closed the connection")
+	errEarly        = errors.New("listener accepted the message before its end")
 )
 
 // conn is the connection below the library: it owns deadlines, limits, trace and pipelining and keeps the answers as
@@ -117,16 +118,21 @@ func (c *conn) stale() bool {
 	if c.r.Buffered() > 0 {
 		return true
 	}
-	if time.Since(c.used) < idle {
+	return time.Since(c.used) >= idle && !c.silent()
+}
+
+// silent tells whether nothing waits to be read, neither words nor the end; as far as that can be seen without reading.
+func (c *conn) silent() bool {
+	if c.r.Buffered() > 0 {
 		return false
 	}
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
-		return false
+		return true
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return true
+		return false
 	}
 	silent := false
 	err = raw.Read(func(fd uintptr) bool {
@@ -135,7 +141,7 @@ func (c *conn) stale() bool {
 		silent = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK
 		return true
 	})
-	return err != nil || !silent
+	return err == nil && silent
 }
 
 // line reads one line of an answer without its end.

@@ -291,8 +291,9 @@ func (t *transaction) Commit(ctx context.Context) (deliver.Outcome, error) {
 	}
 	defer context.AfterFunc(ctx, func() { t.conn.Conn.Close() })()
 	t.conn.wait(t.limits.End)
+	early := !t.conn.silent() // a refusal may come early, a yes to what was not sent yet is worth nothing
 	if t.session.lmtp {
-		return t.commitLMTP()
+		return t.commitLMTP(early)
 	}
 	_, err := t.data.CloseWithResponse()
 	if t.conn.err != nil {
@@ -300,6 +301,9 @@ func (t *transaction) Commit(ctx context.Context) (deliver.Outcome, error) {
 	}
 	r := t.conn.last()
 	class := t.sink.class(r, deliver.AtEnd)
+	if early && class == deliver.Accepted {
+		return t.outcome, t.lost(deliver.AtEnd, errEarly)
+	}
 	t.settle(class, deliver.AtEnd, r)
 	if class != deliver.Accepted {
 		t.refused(deliver.AtEnd)
@@ -311,7 +315,7 @@ func (t *transaction) Commit(ctx context.Context) (deliver.Outcome, error) {
 
 // commitLMTP reads an answer for each accepted recipient, in the order of RCPT (RFC 2033, section 4.2). The library's
 // map would make one of a recipient that was named twice: the answers are taken from below it.
-func (t *transaction) commitLMTP() (deliver.Outcome, error) {
+func (t *transaction) commitLMTP(early bool) (deliver.Outcome, error) {
 	_, err := t.data.CloseWithLMTPResponse()
 	replies := t.conn.take()
 	for i := range t.outcome.Status {
@@ -325,6 +329,10 @@ func (t *transaction) commitLMTP() (deliver.Outcome, error) {
 			continue
 		}
 		s.Class, s.Reply = t.sink.class(replies[0], deliver.AtEnd), replies[0]
+		if early && s.Class == deliver.Accepted {
+			s.Class, s.Reply = deliver.Deferred, deliver.Reply{}
+			t.conn.fail(errEarly)
+		}
 		replies = replies[1:]
 	}
 	if t.conn.err != nil {
