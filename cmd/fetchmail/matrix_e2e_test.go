@@ -29,7 +29,8 @@ var trail = []struct{ pattern, to string }{
 	{`(?s)^(?:Return-Path|X-Original-To|Delivered-To): [^\n]*\n(?:(?:X-Original-To|Delivered-To): [^\n]*\n)*(Received: from [^\n]+\n\tby mail\.example\.test \(Postfix\)[^\n]*\n(?:\t[^\n]*\n)*)`, "<Postfix>\n"},
 	{`(?s)^Return-Path: [^\n]*\nDelivered-To: [^\n]*\nReceived: from [^\n]+\n\tby mail\.example\.test with LMTP\n(?:\t[^\n]*\n)*(?:\t\(envelope-from [^\n]*\n(?:\t[^\n]*\n)*)?`, "<LMTP>\n"},
 	{`\(fetchmail-[^)]*\)`, "(fetchmail-VERSION)"},
-	{`localhost \[(::1|127\.0\.0\.1)\]`, "localhost [ADDRESS]"}, // the reference may tell an address that it did not use
+	// The reference may tell an address that it did not use, and tells none for the second user of an entry.
+	{`Received: from (localhost|127\.0\.0\.1)(?: \[(?:::1|127\.0\.0\.1)\])?`, "Received: from $1 <ADDRESS>"},
 	{`\w{3}, +\d+ \w{3} \d{4} \d\d:\d\d:\d\d [-+]\d{4} \(\w+\)`, "DATE"},
 	{`From ([^ ]+)  ?\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}`, "From $1 DATE"},
 }
