@@ -12,8 +12,10 @@ import (
 
 // Envelope is what a sink has to know about a message besides its text.
 type Envelope struct {
-	From string   // reverse path without angle brackets; "" is the null sender
-	To   []string // forward paths, without angle brackets; at least one
+	From string // reverse path without angle brackets; "" is the null sender
+	// To are forward paths, without angle brackets; at least one. A local name, which has no "@", is completed by the
+	// sink with the domain that it has reached; an MDA takes it as it is.
+	To []string
 	// Fallback is tried in the same transaction when every address in To was refused for good (the postmaster);
 	// "" if there is none.
 	Fallback string

