@@ -28,6 +28,7 @@ type world struct {
 
 	breakAt   int  // this message breaks off in the middle
 	refuseTop int  // the server cannot give this message
+	emptied   int  // of this message nothing comes
 	cutAfter  int  // the connection ends after this many messages
 	reverse   bool // messages come last first
 	sameUID   bool // all messages have the same
@@ -82,6 +83,9 @@ func (w *world) Fetch(_ context.Context, items []protocols.Item) iter.Seq2[*prot
 			}
 			head, body, _ := strings.Cut(w.mail[it.Num-1], "\r\n\r\n")
 			m.Header, m.Body = []byte(head+"\r\n\r\n"), strings.NewReader(body)
+			if it.Num == w.emptied {
+				m.Header, m.Body = nil, strings.NewReader("")
+			}
 			if it.Num == w.breakAt {
 				m.Body = io.MultiReader(strings.NewReader(body[:1]), broken{})
 			}
@@ -305,6 +309,14 @@ func TestWhatIsRefusedStaysIfItsSenderCannotBeTold(t *testing.T) {
 
 func TestAMessageThatTheServerCannotGiveDoesNotHoldUpTheOthers(t *testing.T) {
 	w := &world{mail: letters(2), refuseTop: 1}
+	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != Success || res.Fetched != 1 {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "fetch 1; fetch 2; verdict 1; record u2; delete 2; sync; commit; forget u2; sink closed")
+}
+
+func TestAMessageOfWhichNothingComesIsNotTakenForAnEmptyOne(t *testing.T) {
+	w := &world{mail: letters(2), emptied: 1}
 	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != Success || res.Fetched != 1 {
 		t.Fatalf("%+v", res)
 	}

@@ -1,7 +1,10 @@
 package poll
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 
 	"fetchmail/protocols"
 )
@@ -152,6 +155,9 @@ func (b *box) inHand(ctx context.Context, m *protocols.Message, err error) error
 
 // fetchOne deals with one message that the session has yielded. err tells that the server could not give it.
 func (b *box) fetchOne(ctx context.Context, m *protocols.Message, err error) error {
+	if err == nil {
+		err = emptied(m)
+	}
 	if err != nil {
 		b.Observer.Observe(Unavailable{b.Account, m.Item.Num, m.Item.Size, err})
 		switch b.Rules.RetrieveError {
@@ -176,6 +182,33 @@ func (b *box) fetchOne(ctx context.Context, m *protocols.Message, err error) err
 	}
 	return b.apply(ctx, m.Item, v)
 }
+
+// errEmpty is about a server that has lost the text of a message, but not the rest of what it knows of it.
+var errEmpty = errors.New("the server sent nothing of a message that has a size")
+
+// emptied tells whether nothing at all has come of a message that is not empty.
+func emptied(m *protocols.Message) error {
+	if len(m.Header) > 0 || m.Item.Size <= 0 {
+		return nil
+	}
+	var first [1]byte
+	switch n, err := io.ReadFull(m.Body, first[:]); {
+	case n == 1:
+		m.Body = io.MultiReader(bytes.NewReader(first[:]), m.Body)
+		return nil
+	case err == io.EOF:
+		m.Close()
+		return &protocols.Fault{Kind: protocols.Unavailable, Phase: protocols.Fetching, Err: errEmpty}
+	default:
+		m.Body = failing{err}
+		return nil
+	}
+}
+
+// failing is the text of a message that could not be read.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // apply carries out a verdict: record, then delete or mark as read.
 func (b *box) apply(ctx context.Context, it protocols.Item, v Verdict) error {
