@@ -59,6 +59,15 @@ func (a *Account) Pending(uid string) bool {
 	return ok
 }
 
+// Ready tells whether a record can be written, by writing an empty one. Whoever asks before a message is fetched does not
+// deliver what could not be recorded, again and again.
+func (a *Account) Ready() error {
+	l := a.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.append()
+}
+
 // Accept records that a sink has taken the message. It is called before the deletion is asked for. After an error the
 // record does not outlive a crash.
 func (a *Account) Accept(uid string) error {

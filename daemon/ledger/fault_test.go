@@ -242,3 +242,24 @@ func TestKilledAtAnyInstantItForgetsNothing(t *testing.T) {
 		must(t, l.Close())
 	}
 }
+
+func TestReadyTellsWhetherARecordCanBeWritten(t *testing.T) {
+	for left, fails := range map[int]bool{0: false, 1: true} {
+		path := idfile(t, "")
+		d := &faulty{}
+		l, err := open(path, d, time.Now)
+		must(t, err)
+		a := l.Account("alice", "mail", "")
+		d.left = left
+		if err := a.Ready(); (err != nil) != fails {
+			t.Errorf("fault %d: Ready says %v", left, err)
+		}
+		must(t, a.Accept("u1"))
+		crash(l)
+		again := opened(t, path)
+		if !again.Account("alice", "mail", "").Pending("u1") {
+			t.Errorf("fault %d: the record behind the empty one is lost", left)
+		}
+		must(t, again.Close())
+	}
+}

@@ -18,7 +18,7 @@ func (l *Ledger) append(records ...record) error {
 		return err
 	}
 	var b []byte
-	if l.journal.torn {
+	if l.journal.torn || len(records) == 0 {
 		b = append(b, "%\n"...) // no field ends so: whatever stands before it cannot pass for a record
 	}
 	for _, r := range records {

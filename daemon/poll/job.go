@@ -27,6 +27,8 @@ type Ledger interface {
 	// Bounced tells that the sender of the message was told of its failure; Bounce records it.
 	Bounced(uid string) bool
 	Bounce(uid string) error
+	// Ready tells whether Accept will be able to record.
+	Ready() error
 	// Accept records that the message has been delivered, before it is deleted.
 	Accept(uid string) error
 	// Sync brings the record to disk.

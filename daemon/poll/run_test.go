@@ -38,6 +38,7 @@ type world struct {
 	begin     map[int]error
 	commitErr error
 	acceptErr error
+	readyErr  error
 	finished  bool
 	delivered []string
 	events    []Event
@@ -178,6 +179,7 @@ func (b book) Known(u string) bool   { return slices.Contains(b.world.known, u) 
 func (b book) Pending(u string) bool { return b.pending[u] }
 func (b book) Bounced(u string) bool { return b.bounced[u] }
 func (b book) Bounce(u string) error { b.bounced[u] = true; return nil }
+func (b book) Ready() error          { return b.readyErr }
 func (b book) Accept(u string) error { b.note("record %s", u); return b.acceptErr }
 func (b book) Sync() error           { b.note("sync"); return nil }
 func (b book) Removed(u ...string) error {
@@ -271,6 +273,14 @@ func TestNothingIsDeletedWithoutARecord(t *testing.T) {
 		t.Fatalf("%+v", res)
 	}
 	w.expect(t, "fetch 1; verdict 1; record u1; sink closed")
+}
+
+func TestNothingIsFetchedThatCouldNotBeRecorded(t *testing.T) {
+	w := &world{mail: letters(1), readyErr: errors.New("disk full")}
+	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != IOErr || res.Fetched != 0 {
+		t.Fatalf("%+v", res)
+	}
+	w.expect(t, "")
 }
 
 func TestDeferredAndRefusedMessagesStayAndTheOthersGoOn(t *testing.T) {

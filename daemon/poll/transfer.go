@@ -21,6 +21,9 @@ func (b *box) transfer(ctx context.Context, steps []step) (int, error) {
 	}
 	done := 0
 	if len(items) > 0 {
+		if err := b.led.Ready(); err != nil {
+			return 0, &LedgerError{err}
+		}
 		for m, err := range b.session.Fetch(ctx, items) {
 			if m == nil {
 				b.brokenOff(steps[min(done, len(steps)):], err)
