@@ -80,6 +80,15 @@ func (o Outcome) Delivered() bool {
 	return n > 0
 }
 
+// AllAtEnd is the outcome of a receiver that has one answer to the text for everybody.
+func AllAtEnd(to []string, class Class, r Reply) Outcome {
+	var o Outcome
+	for _, a := range to {
+		o.Status = append(o.Status, Status{To: a, Class: class, Stage: AtEnd, Reply: r})
+	}
+	return o
+}
+
 // Sink is a way to the local mail system. It is used by one goroutine at a time.
 type Sink interface {
 	// Begin starts a delivery: MAIL and RCPT, a temporary file, a process. Its error is a *Fault.

@@ -101,7 +101,7 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 		e.From = ""
 	}
 	if err := check(d.to); err != nil {
-		return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: d.outcome(deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
+		return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: deliver.AllAtEnd(d.to, deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
 	}
 	if s.opts.Path != "-" {
 		f, err := s.open(s.opts.Path)
@@ -187,17 +187,9 @@ type delivery struct {
 	over  bool
 }
 
-func (d *delivery) outcome(class deliver.Class, r deliver.Reply) deliver.Outcome {
-	var o deliver.Outcome
-	for _, to := range d.to {
-		o.Status = append(o.Status, deliver.Status{To: to, Class: class, Stage: deliver.AtEnd, Reply: r})
-	}
-	return o
-}
-
 // Recipients are all accepted: a file does not object.
 func (d *delivery) Recipients() deliver.Outcome {
-	return d.outcome(deliver.Accepted, deliver.Reply{})
+	return deliver.AllAtEnd(d.to, deliver.Accepted, deliver.Reply{})
 }
 
 // Write takes a part of the text; leading dots are doubled.
@@ -237,9 +229,9 @@ func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
 		if !errors.As(err, &f) {
 			f = &deliver.Fault{Kind: deliver.File, Stage: deliver.AtEnd, Err: err}
 		}
-		return d.outcome(deliver.Deferred, deliver.Reply{}), f
+		return deliver.AllAtEnd(d.to, deliver.Deferred, deliver.Reply{}), f
 	}
-	return d.outcome(deliver.Accepted, deliver.Reply{}), nil
+	return deliver.AllAtEnd(d.to, deliver.Accepted, deliver.Reply{}), nil
 }
 
 func (d *delivery) append() error {

@@ -139,16 +139,10 @@ type delivery struct {
 	over bool
 }
 
-func (d *delivery) outcome(class deliver.Class) deliver.Outcome {
-	var o deliver.Outcome
-	for _, to := range d.to {
-		o.Status = append(o.Status, deliver.Status{To: to, Class: class, Stage: deliver.AtEnd})
-	}
-	return o
-}
-
 // Recipients are all accepted: a Maildir is one mailbox.
-func (d *delivery) Recipients() deliver.Outcome { return d.outcome(deliver.Accepted) }
+func (d *delivery) Recipients() deliver.Outcome {
+	return deliver.AllAtEnd(d.to, deliver.Accepted, deliver.Reply{})
+}
 
 // Write appends to the file in tmp/.
 func (d *delivery) Write(p []byte) (int, error) {
@@ -184,9 +178,9 @@ func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
 	}
 	if err != nil {
 		d.Abort()
-		return d.outcome(deliver.Deferred), &deliver.Fault{Kind: deliver.File, Stage: deliver.AtEnd, Err: err}
+		return deliver.AllAtEnd(d.to, deliver.Deferred, deliver.Reply{}), &deliver.Fault{Kind: deliver.File, Stage: deliver.AtEnd, Err: err}
 	}
-	return d.outcome(deliver.Accepted), nil
+	return deliver.AllAtEnd(d.to, deliver.Accepted, deliver.Reply{}), nil
 }
 
 func (d *delivery) finish() error {

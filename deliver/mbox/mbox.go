@@ -112,16 +112,10 @@ type delivery struct {
 	over bool
 }
 
-func (d *delivery) outcome(class deliver.Class) deliver.Outcome {
-	var o deliver.Outcome
-	for _, to := range d.to {
-		o.Status = append(o.Status, deliver.Status{To: to, Class: class, Stage: deliver.AtEnd})
-	}
-	return o
-}
-
 // Recipients are all accepted: it is one mailbox.
-func (d *delivery) Recipients() deliver.Outcome { return d.outcome(deliver.Accepted) }
+func (d *delivery) Recipients() deliver.Outcome {
+	return deliver.AllAtEnd(d.to, deliver.Accepted, deliver.Reply{})
+}
 
 // Write takes a part of the text; lines that look like the beginning of a message are quoted.
 func (d *delivery) Write(p []byte) (int, error) {
@@ -158,9 +152,9 @@ func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
 		err = d.sink.append(ctx, d.g)
 	}
 	if err != nil {
-		return d.outcome(deliver.Deferred), &deliver.Fault{Kind: deliver.File, Stage: deliver.AtEnd, Err: err}
+		return deliver.AllAtEnd(d.to, deliver.Deferred, deliver.Reply{}), &deliver.Fault{Kind: deliver.File, Stage: deliver.AtEnd, Err: err}
 	}
-	return d.outcome(deliver.Accepted), nil
+	return deliver.AllAtEnd(d.to, deliver.Accepted, deliver.Reply{}), nil
 }
 
 // appending keeps the polls of this process apart: fcntl locks are between processes.

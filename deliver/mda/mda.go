@@ -82,7 +82,7 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 	}
 	if strings.ContainsRune(strings.Join(e.To, ""), 0) {
 		err := errors.New("NUL in an address")
-		return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: d.outcome(deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
+		return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: deliver.AllAtEnd(d.to, deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
 	}
 	line := expand(s.opts.Command, e.From, e.To)
 	if s.opts.Trace != nil {
@@ -123,14 +123,6 @@ type delivery struct {
 	over  bool
 }
 
-func (d *delivery) outcome(class deliver.Class, r deliver.Reply) deliver.Outcome {
-	var o deliver.Outcome
-	for _, to := range d.to {
-		o.Status = append(o.Status, deliver.Status{To: to, Class: class, Stage: deliver.AtEnd, Reply: r})
-	}
-	return o
-}
-
 // kill ends the agent and all that it has started.
 func (d *delivery) kill() {
 	if !d.ended.Load() {
@@ -151,7 +143,7 @@ func (d *delivery) stop() {
 
 // Recipients knows nothing yet: an agent does not speak before its end.
 func (d *delivery) Recipients() deliver.Outcome {
-	return d.outcome(deliver.Accepted, deliver.Reply{})
+	return deliver.AllAtEnd(d.to, deliver.Accepted, deliver.Reply{})
 }
 
 // Write passes a part of the message. Once the agent has stopped reading nothing is written any more; Commit tells.
@@ -186,7 +178,7 @@ func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		d.Abort()
-		return d.outcome(deliver.Deferred, deliver.Reply{}), &deliver.Fault{Kind: deliver.Local, Stage: deliver.AtEnd, Err: err}
+		return deliver.AllAtEnd(d.to, deliver.Deferred, deliver.Reply{}), &deliver.Fault{Kind: deliver.Local, Stage: deliver.AtEnd, Err: err}
 	}
 	d.over = true
 	defer d.stop()
@@ -198,13 +190,13 @@ func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
 	r, ok := d.verdict(err)
 	switch {
 	case !ok: // an agent that has failed need not have read everything
-		return d.outcome(deliver.Deferred, r), nil
+		return deliver.AllAtEnd(d.to, deliver.Deferred, r), nil
 	case d.pipe != nil && d.size > pipeSize:
-		o := d.outcome(deliver.Deferred, r)
+		o := deliver.AllAtEnd(d.to, deliver.Deferred, r)
 		err := fmt.Errorf("MDA did not read the whole message: %w", d.pipe)
 		return o, &deliver.Fault{Kind: deliver.Pipe, Stage: deliver.AtText, Outcome: o, Err: err}
 	}
-	return d.outcome(deliver.Accepted, r), nil
+	return deliver.AllAtEnd(d.to, deliver.Accepted, r), nil
 }
 
 // verdict puts the end of the process into the words of the reference.
