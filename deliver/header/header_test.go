@@ -181,9 +181,11 @@ func TestBodyType(t *testing.T) {
 		"": "", mime: "", "Content-Transfer-Encoding: 8bit\r\n": "", mime + "Content-Transfer-Encoding: 7bit (x)\r\n": "7BIT",
 		mime + "Content-Transfer-Encoding: 8BIT\r\n": "8BITMIME", mime + "Content-Transfer-Encoding: quoted-printable\r\n": "8BITMIME",
 		mime + "Content-Transfer-Encoding: base64\r\n": "", mime + "Content-Transfer-Encoding: \"8bit\"\r\n": "",
-		mime + "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 7bit\r\n": "8BITMIME",
-		mime + "Content-Type: multipart/signed; boundary=b\r\n":                                   "",
-		"MIME-Version: 2\r\nContent-Transfer-Encoding: 8bit\r\n":                                  "",
+		mime + "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 7bit\r\n":                 "8BITMIME",
+		mime + "Content-Type: multipart/signed; boundary=b\r\n":                                                   "",
+		mime + "Content-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: base64\r\n":                         "",
+		mime + "Content-Type: text/x\r\nContent-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n": "7BIT",
+		"MIME-Version: 2\r\nContent-Transfer-Encoding: 8bit\r\n":                                                  "",
 	} {
 		b, _ := Parse([]byte(in + "\r\n"))
 		if got := b.BodyType(false); got != want {
@@ -199,7 +201,7 @@ func TestEncodedWords(t *testing.T) {
 	for in, want := range map[string]string{
 		"a =?utf-8?q?b?= c": "a b c", "=?u?q?a?=\r\n =?u?q?b?=": "ab", "=?u?q?a?= b =?u?q?c?=": "a b c", "x=?u?Q?a_b=20=C3=BC?=y": "xa b üy",
 		"=?u?b?YWJj?=": "abc", "=?u?B?YQ==?=": "a", "=?u?b?YW!j?=": "", "=?u?q?a=zz?=": "a=zz", "=?u?x?=41?=": "=41", "=?u?qq?a?=": "u?qq?a?=",
-		"=?u?q?a": "a", "=?": "", "?=": "?=", "=?=?utf-8?q?a?=": "a", "=?u?q?a?= =?": "a",
+		"=?u?q?a": "a", "=?u?b?YWJj\r\n": "abc\r\n", "=?u?q?a\r\n": "a\r\n", "=?": "", "?=": "?=", "=?=?utf-8?q?a?=": "a", "=?u?q?a?= =?": "a",
 	} {
 		if got := AppendWords(nil, []byte(in)); string(got) != want {
 			t.Errorf("%q: %q, want %q", in, got, want)

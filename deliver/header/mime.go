@@ -51,16 +51,21 @@ func (b *Block) mime10() bool {
 	return v == "1.0"
 }
 
-// encoding is the first Content-Transfer-Encoding: the index of its field, -1 if there is none, and its value in lower
-// case. Comments are no part of it.
+// encoding is the Content-Transfer-Encoding: the index of its field, -1 if there is none, and its value in lower case.
+// Comments are no part of it. Of several the first counts for text, the last for anything else.
 func (b *Block) encoding() (int, string) {
+	kind, _ := b.contentType()
+	at, value := -1, ""
 	for i, f := range b.fields {
 		if b.is(f, "Content-Transfer-Encoding") {
 			v, _ := first(b.value(f))
-			return i, strings.ToLower(v)
+			at, value = i, strings.ToLower(v)
+			if kind == "text" {
+				break
+			}
 		}
 	}
-	return -1, ""
+	return at, value
 }
 
 // contentType is the kind of body: "text", or "" with the boundary of a multipart/mixed. Other kinds of multipart are

@@ -53,7 +53,11 @@ func cutWord(in []byte) (enc byte, text, rest []byte, ok bool) {
 		return 0, nil, nil, false
 	}
 	enc, text = in[i+1], in[i+3:]
-	text, rest, _ = bytes.Cut(text, []byte("?="))
+	text, rest, ok = bytes.Cut(text, []byte("?="))
+	if !ok { // the line end is not the word's
+		n := len(bytes.TrimRight(text, "\r\n"))
+		text, rest = text[:n], text[n:]
+	}
 	return enc, text, rest, true
 }
 
