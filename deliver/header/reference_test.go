@@ -60,6 +60,14 @@ func TestHostileHeadersAsTheReference(t *testing.T) {
 					bad++
 					t.Errorf("message %q\nreference %q\nours      %q", raw, text, want)
 				}
+				body := b.BodyType(false)
+				if body != "" {
+					body = "BODY=" + body
+				}
+				if body != got.Params && bad < 10 {
+					bad++
+					t.Errorf("message %q\nreference %q\nours      %q", raw, got.Params, body)
+				}
 				if from != got.From && safe(got.From) && bad < 10 {
 					bad++
 					t.Errorf("message %q\nreference MAIL FROM %q\nours                %q", raw, got.From, from)

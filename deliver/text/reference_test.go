@@ -46,7 +46,11 @@ func TestHostileMIMEAsTheReference(t *testing.T) {
 				}
 				seen++
 				n, _ := strconv.Atoi(string(m[1]))
-				want := through(t, msgs[n], c.lines, c.decode)
+				want, body := through(t, msgs[n], c.lines, c.decode)
+				if got.Params != body && bad < 4 {
+					bad++
+					t.Errorf("message %q\nreference %q\nours      %q", msgs[n], got.Params, body)
+				}
 				text := trace.ReplaceAll(reftest.Unstuffed(got.Text), []byte("Received: TRACE\n"))
 				text = headerless.ReplaceAll(text, nil)
 				if c.decode || c.lines.StripCR {
@@ -75,8 +79,8 @@ var dots = regexp.MustCompile(`(?m)^\.+`)
 
 var headerless = regexp.MustCompile(`To: [^\n]*\n(?:Subject: Headerless)`)
 
-// through is what we make of a message.
-func through(t *testing.T, raw []byte, l Lines, decode bool) []byte {
+// through is what we make of a message, and the parameter of MAIL FROM.
+func through(t *testing.T, raw []byte, l Lines, decode bool) (text []byte, kind string) {
 	i := bytes.Index(raw, []byte("\n\r\n"))
 	head, body := raw[:i+3], raw[i+3:]
 	if raw[0] == '\r' || raw[0] == '\n' {
@@ -101,8 +105,11 @@ func through(t *testing.T, raw []byte, l Lines, decode bool) []byte {
 	dw.Write(body)
 	dw.Close()
 	w.Close()
-	text := headerless.ReplaceAll(out.Bytes(), nil)
-	return regexp.MustCompile(`Received: TRACE\r?\n`).ReplaceAll(text, []byte("Received: TRACE\n"))
+	if kind = b.BodyType(false); kind != "" {
+		kind = "BODY=" + kind
+	}
+	text = headerless.ReplaceAll(out.Bytes(), nil)
+	return regexp.MustCompile(`Received: TRACE\r?\n`).ReplaceAll(text, []byte("Received: TRACE\n")), kind
 }
 
 // seed is fixed, so that a failure can be repeated, unless the environment asks for another.
