@@ -51,7 +51,8 @@ poll localhost proto imap port @IMAP@ user user1 is user1 here sslproto '' smtph
 poll localhost proto auto port @IMAP@ user user1 password secret is user1 here sslproto '' smtphost localhost/@SMTP@
 `},
 	{name: "multidrop", rc: `
-poll localhost proto imap port @IMAP@ no dns envelope "X-Original-To" localdomains mail.example.test
+set postmaster user2
+poll localhost proto imap port @IMAP@ no dns envelope "X-Original-To" aka mail.example.test
      user user1 password secret to alice=user3 eve=user4 here sslproto '' smtphost localhost/@SMTP@
 `},
 	{name: "STLS from a server that is not trusted", rc: `

@@ -151,6 +151,9 @@ func (c *client) run(t testing.TB, args ...string) result {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if strings.Contains(r.stderr, "localhost:smtp") {
+		t.Errorf("a bounce was meant for the mail system of this machine, which no test may touch: %s", r)
+	}
 	return r
 }
 
