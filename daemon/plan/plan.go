@@ -284,7 +284,12 @@ func canonical(ctx context.Context, host string) (string, error) {
 
 func (a *account) edit() poll.Edit {
 	s, u, c := a.server, a.user, a.config
+	noSender := ""
+	if u.BSMTP != "" {
+		noSender = a.User
+	}
 	return poll.Edit{
+		LocalSender: a.local() || u.BSMTP != "", NoSender: noSender,
 		Header: header.Edit{
 			RemoteUser: u.Remote, Invoker: a.User + "@" + a.HostName, Rewrite: u.Rewrite, DropStatus: u.DropStatus,
 			DropDelivered: u.DropDelivered, MimeDecode: u.MimeDecode, ReturnPath: a.local(),
@@ -309,7 +314,7 @@ func (a *account) router(host string) poll.Router {
 		users[i] = route.Mapping{Remote: m.Remote, Local: m.Local}
 	}
 	return route.New(route.Rules{
-		Users: users, Wildcard: u.Wildcard, Names: []string{s.Name, s.Host(), host}, Aka: s.Aka, LocalDomains: s.LocalDomains,
+		Users: users, Wildcard: u.Wildcard, Names: []string{s.Host(), host}, NoRewrite: !u.Rewrite, Aka: s.Aka, LocalDomains: s.LocalDomains,
 		Envelope: s.Envelope, Skip: s.EnvSkip, NoEnvelope: s.NoEnvelope, QVirtual: s.QVirtual, DNS: s.DNS,
 		CheckAlias: s.CheckAlias, Postmaster: a.config.Postmaster,
 	}, resolver{})
@@ -325,6 +330,11 @@ func (resolver) MX(ctx context.Context, host string) ([]string, error) {
 		names[i] = strings.TrimSuffix(m.Host, ".")
 	}
 	return names, err
+}
+
+func (resolver) CNAME(ctx context.Context, host string) (string, error) {
+	name, err := net.DefaultResolver.LookupCNAME(ctx, host)
+	return strings.TrimSuffix(name, "."), err
 }
 
 func (resolver) Addrs(ctx context.Context, host string) ([]string, error) {

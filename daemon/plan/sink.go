@@ -92,7 +92,7 @@ const tooLarge = 552
 // bounce reports a failure to the sender, or with "no bouncemail" to the postmaster. It goes to the listener of this
 // machine, greeted as the reference does it.
 func (a *account) bounce(ctx context.Context, f poll.Failure, rep *report.Reporter) (string, error) {
-	b := notice.Bounce{Host: a.HostName, To: f.Sender, Reason: reason(f.Status[0]), Header: headerText(f.Header.Raw()), Time: time.Now(),
+	b := notice.Bounce{Host: a.HostName, To: f.Sender, Reason: reason(f.Status[0]), Header: f.Header, Time: time.Now(),
 		PID: os.Getpid(), PPID: os.Getppid()}
 	to := f.Sender
 	if !a.config.BounceMail {
@@ -114,14 +114,6 @@ func (a *account) bounce(ctx context.Context, f poll.Failure, rep *report.Report
 	sink := smtp.New(smtp.Options{Hosts: []string{"localhost"}, HELO: true, Helo: a.HostName, Name: to, Trace: trace(rep, "SMTP")})
 	defer sink.Close()
 	return to, send(ctx, sink, to, text.Bytes())
-}
-
-// headerText is a header without the empty line at its end.
-func headerText(raw []byte) []byte {
-	if head, ok := bytes.CutSuffix(raw, []byte("\r\n\r\n")); ok {
-		return raw[:len(head)+2]
-	}
-	return raw
 }
 
 // reason is what the report says in general.

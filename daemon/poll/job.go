@@ -13,7 +13,6 @@ import (
 	"context"
 
 	"fetchmail/deliver"
-	"fetchmail/deliver/header"
 	"fetchmail/protocols"
 )
 
@@ -67,7 +66,7 @@ type Job struct {
 // Failure is what a report to the sender is made of.
 type Failure struct {
 	Sender string
-	Header *header.Block
+	Header []byte // of the message
 	Status []deliver.Status
 }
 

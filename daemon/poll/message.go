@@ -1,6 +1,7 @@
 package poll
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -34,8 +35,12 @@ type Edit struct {
 	Lines      text.Lines
 	MimeDecode bool
 	Pass8Bits  bool
-	AcceptBad  bool   // pass on messages with a bad header
-	Postmaster string // takes what all recipients have refused; "" if nobody does
+	// LocalSender: the sink is a program or a file, which takes a sender without a host; NoSender is for messages that
+	// name none.
+	LocalSender bool
+	NoSender    string
+	AcceptBad   bool   // pass on messages with a bad header
+	Postmaster  string // takes what all recipients have refused; "" if nobody does
 }
 
 // deliver moves one message into the sink. Its error ends the poll; everything else is in the verdict.
@@ -44,7 +49,7 @@ func (b *box) deliver(ctx context.Context, m *protocols.Message) (Verdict, error
 		Size: m.Item.Size, Read: int64(len(m.Header))})
 	h, err := header.Parse(m.Header)
 	switch {
-	case h.Has("X-IMAP"):
+	case m.Item.Num == 1 && h.Has("X-IMAP"): // a mail folder's own first message
 		b.Observer.Observe(Retained{})
 		return Verdict{}, nil
 	case err != nil && !b.Edit.AcceptBad:
@@ -90,14 +95,17 @@ func (b *box) duplicate(head []byte, to route.Result) bool {
 
 // envelope is what the sink needs to know.
 func (b *box) envelope(m *protocols.Message, h *header.Block, to route.Result) deliver.Envelope {
-	e := deliver.Envelope{
-		From:     h.Sender(b.Edit.Header.Rewrite, b.Host, b.User+"@"+b.Host),
+	from := h.Sender(b.Edit.Header.Rewrite, b.Host, b.User+"@"+b.Host)
+	if b.Edit.LocalSender {
+		from = h.LocalSender(b.Edit.Header.Rewrite, b.Host, b.Edit.NoSender)
+	}
+	return deliver.Envelope{
+		From:     from,
 		To:       to.Recipients,
 		Fallback: b.Edit.Postmaster,
 		Size:     max(m.Item.Size, 0),
 		Body:     h.BodyType(b.Edit.Pass8Bits),
 	}
-	return e
 }
 
 // carry moves one message through the sink and settles it.
@@ -195,11 +203,18 @@ func (p *parcel) report(ctx context.Context, failed []deliver.Status) {
 	if p.Bounce == nil || p.env.From == "" || p.item.UID != "" && p.led.Bounced(p.item.UID) {
 		return
 	}
-	addr, err := p.Bounce(ctx, Failure{Sender: p.env.From, Header: p.head, Status: failed})
+	addr, err := p.Bounce(ctx, Failure{Sender: p.env.From, Header: p.text(), Status: failed})
 	if addr != "" || err != nil {
 		p.Observer.Observe(Bounced{To: addr, Err: err})
 	}
 	p.reported, p.unheard = addr != "" && err == nil, err != nil
+}
+
+// text is the header as a report quotes it: edited, without our Received line.
+func (p *parcel) text() []byte {
+	e := p.Edit.Header
+	e.Host, e.ReturnPath = p.Host, false
+	return bytes.TrimSuffix(p.head.Edit(e), []byte("\r\n"))
 }
 
 // close ends a message with a verdict. That its sender was told is remembered as long as the message stays.
