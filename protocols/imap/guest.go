@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"fetchmail/protocols"
+	"fetchmail/protocols/auth"
 	"fetchmail/protocols/wire"
 )
 
@@ -28,8 +29,9 @@ type guest struct {
 	tags    int
 	caps    []string // upper case, as the server said last; nil if it has not
 	preauth bool
-	strange bool // the greeting was no IMAP response
-	mute    bool // this is no IMAP server: it answers nothing
+	strange bool      // the greeting was no IMAP response
+	mask    auth.Mask // what was sent and must not be shown
+	mute    bool      // this is no IMAP server: it answers nothing
 	phase   protocols.Phase
 	long    []byte
 }
@@ -44,6 +46,9 @@ func (a answer) ok() bool { return a.status == "OK" }
 
 func (g *guest) trace(d wire.Dir, text string) {
 	if g.o.Trace != nil {
+		if d == wire.Received {
+			text = g.mask.Hide(text)
+		}
 		g.o.Trace(d, text)
 	}
 }
@@ -68,6 +73,7 @@ func (g *guest) line() ([]byte, error) {
 // put sends a line; shown is what the trace shows of it.
 func (g *guest) put(line, shown string) error {
 	g.trace(wire.Sent, shown)
+	g.mask.AddLine(line, shown)
 	_, err := g.conn.Write([]byte(line + "\r\n"))
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 
+	"fetchmail/protocols/auth"
 	"fetchmail/protocols/wire"
 )
 
@@ -43,6 +44,7 @@ type lineConn struct {
 	net.Conn // *wire.Conn or, in tests, anything
 	in       *bufio.Reader
 	trace    wire.Trace
+	mask     auth.Mask // what was sent and must not be shown
 
 	show string // traced in place of the next command, if not ""
 	held bool   // commands are collected in out
@@ -146,6 +148,7 @@ func (c *lineConn) Write(p []byte) (int, error) {
 		if c.show == "" {
 			c.show = string(line)
 		}
+		c.mask.AddLine(string(line), c.show)
 		c.trace(wire.Sent, c.show)
 	}
 	c.show = ""
@@ -179,7 +182,7 @@ func (c *lineConn) lastLine() string { return string(c.last) }
 
 func (c *lineConn) received(line []byte) {
 	if c.trace != nil {
-		c.trace(wire.Received, string(line))
+		c.trace(wire.Received, c.mask.Hide(string(line)))
 	}
 }
 
