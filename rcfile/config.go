@@ -203,7 +203,6 @@ type position struct{ offset, line int }
 // optionSet holds the rows of the option table that were given, by index.
 type optionSet [2]uint64
 
-func (s *optionSet) add(i int)        { s[i>>6] |= 1 << (i & 63) }
-func (s *optionSet) join(o optionSet) { s[0] |= o[0]; s[1] |= o[1] }
-func (s *optionSet) remove(i int)     { s[i>>6] &^= 1 << (i & 63) }
-func (s *optionSet) has(i int) bool   { return s[i>>6]&(1<<(i&63)) != 0 }
+func (s *optionSet) add(i int)      { s[i>>6] |= 1 << (i & 63) }
+func (s *optionSet) remove(i int)   { s[i>>6] &^= 1 << (i & 63) }
+func (s *optionSet) has(i int) bool { return s[i>>6]&(1<<(i&63)) != 0 }

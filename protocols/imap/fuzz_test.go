@@ -39,7 +39,7 @@ func tapeConn(text []byte) *wire.Conn {
 
 // overheard runs the library over a filter to which the server says text, with one command of each kind under way. It
 // returns the library's error, and that of the filter.
-func overheard(text []byte, w *want) (library, filter error, bodies [][]byte) {
+func overheard(text []byte, w *want) (bodies [][]byte, library, filter error) {
 	f := newFilter(tapeConn(text), nil, 0, 0)
 	f.greet([]string{"IMAP4rev1", "UIDPLUS", "MOVE", "IDLE"})
 	f.begin(`"INBOX"`, `"other"`)
@@ -79,7 +79,8 @@ func overheard(text []byte, w *want) (library, filter error, bodies [][]byte) {
 		panic("the library hangs")
 	}
 	<-done
-	return c.Close(), f.failure(), bodies
+	library = c.Close()
+	return bodies, library, f.failure()
 }
 
 // gated holds reading back, but for the greeting, until the commands are out.
@@ -142,7 +143,7 @@ func FuzzFilter(f *testing.F) {
 		case 1:
 			w = &want{byUID: true, list: true, size: true}
 		}
-		library, filter, _ := overheard(text, w)
+		_, library, filter := overheard(text, w)
 		if filter == nil {
 			t.Fatal("the filter has no error at the end")
 		}

@@ -91,11 +91,13 @@ type lineByLine struct {
 }
 
 func (c *lineByLine) Read(p []byte) (int, error) {
-	b, err := c.in.Peek(1)
+	if _, err := c.in.Peek(1); err != nil {
+		return 0, err
+	}
+	b, err := c.in.Peek(min(c.in.Buffered(), len(p)))
 	if err != nil {
 		return 0, err
 	}
-	b, _ = c.in.Peek(min(c.in.Buffered(), len(p)))
 	if i := bytes.IndexByte(b, '\n'); i >= 0 {
 		b = b[:i+1]
 	}
