@@ -31,3 +31,14 @@ func TestWhenAPlainConnectionIsSecured(t *testing.T) {
 		}
 	}
 }
+
+// Measured on the reference: of several users at a server the first one's messages alone tell the server's address.
+func TestTheAddressStandsInReceivedOfTheFirstUserOnly(t *testing.T) {
+	s := &rcfile.Server{DNS: true, Users: []*rcfile.User{{Remote: "a"}, {Remote: "b"}}}
+	for i, u := range s.Users {
+		a := &account{config: &rcfile.Config{}, server: s, user: u}
+		if got := a.edit().PeerAddr; got != (i == 0) {
+			t.Errorf("user %d: %v", i, got)
+		}
+	}
+}

@@ -296,7 +296,7 @@ func (a *account) edit() poll.Edit {
 		},
 		Received:   header.ReceivedInfo{By: a.HostName, Version: a.Version},
 		Invisible:  c.Invisible,
-		PeerAddr:   s.DNS,
+		PeerAddr:   s.DNS && u == s.Users[0], // the reference tells the address for the first user alone
 		Traced:     s.TracePolls,
 		Lines:      text.Lines{StripCR: u.StripCR || u.Maildir != "" || u.Mbox != "", ForceCR: u.ForceCR},
 		MimeDecode: u.MimeDecode,
