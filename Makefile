@@ -57,13 +57,11 @@ bench:
 install: build
 	install -d $(bin)
 	install -m 755 bin/fetchmail $(bin)/fetchmail
-	@if [ -f fetchmail.1 ]; then install -d $(man) && install -m 644 fetchmail.1 $(man)/; fi
-	@if [ -f contrib/fetchmail.bash ]; then install -d $(share)/bash-completion/completions && \
-		install -m 644 contrib/fetchmail.bash $(share)/bash-completion/completions/fetchmail; fi
-	@if [ -f contrib/_fetchmail ]; then install -d $(share)/zsh/site-functions && \
-		install -m 644 contrib/_fetchmail $(share)/zsh/site-functions/; fi
-	@if [ -f contrib/fetchmail.fish ]; then install -d $(share)/fish/vendor_completions.d && \
-		install -m 644 contrib/fetchmail.fish $(share)/fish/vendor_completions.d/; fi
+	install -d $(man) $(share)/bash-completion/completions $(share)/zsh/site-functions $(share)/fish/vendor_completions.d
+	install -m 644 cmd/fetchmail/fetchmail.1 $(man)/
+	install -m 644 contrib/completions/fetchmail.bash $(share)/bash-completion/completions/fetchmail
+	install -m 644 contrib/completions/_fetchmail $(share)/zsh/site-functions/
+	install -m 644 contrib/completions/fetchmail.fish $(share)/fish/vendor_completions.d/
 
 clean:
 	rm -rf bin
