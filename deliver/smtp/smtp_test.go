@@ -160,7 +160,7 @@ func TestAnswers(t *testing.T) {
 		{name: "250 before the text", replies: replies{"data": {"354 go\n250 early"}}, kind: deliver.Lost,
 			outcome: "fmtest@localhost 0 deferred at end", sessions: two(mail, rcpt, "DATA", "<DATA>")},
 		{name: "554 before the text", replies: replies{"data": {"354 go\n554 too large"}},
-			outcome: "fmtest@localhost 554 refused at end", sessions: two(mail, rcpt, "DATA", "<DATA>", "RSET")},
+			outcome: "fmtest@localhost 554 refused at end", sessions: two(mail, rcpt, "DATA", "<DATA>")},
 		{name: "250 to DATA", replies: replies{"data": {"then-drop 250 sure"}}, kind: deliver.Lost,
 			outcome: "fmtest@localhost 0 deferred at data", sessions: two(mail, rcpt, "DATA")},
 	} {

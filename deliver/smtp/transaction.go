@@ -305,9 +305,12 @@ func (t *transaction) Commit(ctx context.Context) (deliver.Outcome, error) {
 		return t.outcome, t.lost(deliver.AtEnd, errEarly)
 	}
 	t.settle(class, deliver.AtEnd, r)
-	if class != deliver.Accepted {
+	switch {
+	case early: // the end of the text gets an answer of its own: nobody can tell any more what belongs to what
+		t.sink.Drop()
+	case class != deliver.Accepted:
 		t.refused(deliver.AtEnd)
-	} else {
+	default:
 		t.finish()
 	}
 	return t.outcome, nil
