@@ -1,22 +1,17 @@
 package mailtest
 
 import (
-	"bufio"
 	"bytes"
-	"crypto/hmac"
-	"crypto/md5"
-	"crypto/tls"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -37,18 +32,10 @@ type IMAPMail struct {
 	Missing bool
 }
 
-func (m *IMAPMail) size() int64 {
-	switch m.Size {
-	case 0:
-		return int64(len(m.Raw))
-	case ZeroSize:
-		return 0
-	}
-	return m.Size
-}
+func (m *IMAPMail) size() int64 { return announced(m.Size, m.Raw) }
 
 // IMAPAct is what an IMAP server does instead of its usual answer. Acts end the connection by returning an error.
-type IMAPAct func(c *IMAPConn) error
+type IMAPAct = func(c *IMAPConn) error
 
 // IMAP is an IMAP4rev1 server (RFC 3501, with UIDPLUS, MOVE, IDLE and SASL-IR where Caps name them) with folders for
 // each user and hooks for faults. The exported fields are set before Start; the methods may be called at any time by
@@ -65,34 +52,19 @@ type IMAP struct {
 	UIDLate, UIDMissing bool
 	UIDValidity         uint32 // 0 is 1000000000
 	NoUIDValidity       bool
-	// TLS makes STARTTLS possible; with Wrapped TLS comes first.
-	TLS     *tls.Config
-	Wrapped bool
-	// CutAfter ends every connection after so many bytes were sent on it; 0 never.
-	CutAfter int64
 	// Delay is waited before each packet of answers (a round trip).
 	Delay time.Duration
 
-	mu       sync.Mutex
-	listener net.Listener
-	boxes    map[string]map[string]*imapFolder
-	hooks    []*imapHook
-	sessions [][]string
-	trips    int
-	conns    map[*IMAPConn]bool
-	done     chan struct{}
-	wg       sync.WaitGroup
+	Scripted
+	hooks[*IMAPConn]
+	boxes map[string]map[string]*imapFolder
+	idle  map[*IMAPConn]bool // sessions that wait for news
+	trips int
 }
 
 type imapFolder struct {
 	mail []*IMAPMail
 	next uint32
-}
-
-type imapHook struct {
-	pattern *regexp.Regexp
-	acts    []IMAPAct
-	once    bool
 }
 
 // NewIMAP returns a server with the user alice, password secret, whose inbox holds these messages.
@@ -142,12 +114,7 @@ func (s *IMAP) Put(user, folder string, mail ...IMAPMail) {
 		f.next = max(f.next, m.UID) + 1
 		f.mail = append(f.mail, &m)
 	}
-	var idle []*IMAPConn
-	for c := range s.conns {
-		if c.idle {
-			idle = append(idle, c)
-		}
-	}
+	idle := slices.Collect(maps.Keys(s.idle))
 	s.mu.Unlock()
 	for _, c := range idle {
 		select {
@@ -187,47 +154,6 @@ func (s *IMAP) Remove(user, folder string, n int) {
 	f.mail = slices.Delete(f.mail, n-1, n)
 }
 
-// On replaces the answer to every command that matches pattern (anchored at its start, letter case ignored, without
-// tag); the greeting is the command "GREETING". Later calls win over earlier ones.
-func (s *IMAP) On(pattern string, act IMAPAct) { s.hook(pattern, false, act) }
-
-// Once uses each act for one matching command, in order; then the usual answer comes back.
-func (s *IMAP) Once(pattern string, acts ...IMAPAct) { s.hook(pattern, true, acts...) }
-
-func (s *IMAP) hook(pattern string, once bool, acts ...IMAPAct) {
-	h := &imapHook{pattern: regexp.MustCompile("(?i)^(?:" + pattern + ")"), acts: acts, once: once}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hooks = append([]*imapHook{h}, s.hooks...)
-}
-
-func (s *IMAP) act(line string) IMAPAct {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, h := range s.hooks {
-		if len(h.acts) == 0 || !h.pattern.MatchString(line) {
-			continue
-		}
-		act := h.acts[0]
-		if h.once {
-			h.acts = h.acts[1:]
-		}
-		return act
-	}
-	return (*IMAPConn).usual
-}
-
-// Commands returns the command lines of every connection so far, passwords included, literals replaced by "<text>".
-func (s *IMAP) Commands() [][]string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([][]string, len(s.sessions))
-	for i := range s.sessions {
-		out[i] = slices.Clone(s.sessions[i])
-	}
-	return out
-}
-
 // Trips tells how often a client has waited for the server, over all connections.
 func (s *IMAP) Trips() int {
 	s.mu.Lock()
@@ -236,79 +162,15 @@ func (s *IMAP) Trips() int {
 }
 
 // Start listens on addr, "" is a free port of 127.0.0.1.
-func (s *IMAP) Start(addr string) error {
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	s.listener, s.done, s.conns = l, make(chan struct{}), map[*IMAPConn]bool{}
-	s.wg.Go(s.accept)
-	return nil
-}
-
-// Host is the address that the server listens on.
-func (s *IMAP) Host() string { return s.listener.Addr().(*net.TCPAddr).IP.String() }
-
-// Port is the port number as text.
-func (s *IMAP) Port() string { return strconv.Itoa(s.listener.Addr().(*net.TCPAddr).Port) }
-
-// Close ends the server and every connection and waits for them.
-func (s *IMAP) Close() {
-	s.mu.Lock()
-	if s.done == nil {
-		s.mu.Unlock()
-		return
-	}
-	select {
-	case <-s.done:
-	default:
-		close(s.done)
-	}
-	if s.listener != nil {
-		s.listener.Close()
-	}
-	for c := range s.conns {
-		c.raw.Close()
-	}
-	s.mu.Unlock()
-	s.wg.Wait()
-}
-
-func (s *IMAP) accept() {
-	for {
-		nc, err := s.listener.Accept()
-		if err != nil {
-			return
-		}
-		s.Serve(nc)
-	}
-}
+func (s *IMAP) Start(addr string) error { return s.listen(addr, s.Serve) }
 
 // Serve serves one connection, however it was made; no Start is needed.
 func (s *IMAP) Serve(nc net.Conn) {
-	s.mu.Lock()
-	if s.conns == nil {
-		s.conns, s.done = map[*IMAPConn]bool{}, make(chan struct{})
-	}
-	c := &IMAPConn{Server: s, raw: nc, number: len(s.sessions), wake: make(chan struct{}, 1)}
-	s.sessions = append(s.sessions, nil)
-	s.conns[c] = true
-	select {
-	case <-s.done:
-		nc.Close()
-	default:
-	}
-	s.wg.Go(func() {
-		defer nc.Close()
-		c.serve()
-		s.mu.Lock()
-		delete(s.conns, c)
-		s.mu.Unlock()
+	s.attach(nc, func(l *link) {
+		c := &IMAPConn{Server: s, link: l, wake: make(chan struct{}, 1)}
+		c.Tag, c.Line = "*", "GREETING"
+		c.converse(func() error { return s.act(c.Line)(c) }, c.flush, c.command)
 	})
-	s.mu.Unlock()
 }
 
 // IMAPConn is one connection to an IMAP server, as acts see it.
@@ -317,42 +179,21 @@ type IMAPConn struct {
 	Tag    string // of the command being answered
 	Line   string // the command without its tag; literals stand in it as quoted strings
 
-	raw     net.Conn
-	in      *bufio.Reader
-	out     *pop3Writer
-	number  int
-	user    string // logged in
-	secured bool
+	*link
+	user    string      // logged in
 	folder  *imapFolder // selected
 	examine bool
 	view    []*IMAPMail // what the client has been told of it
-	idle    bool
 	wake    chan struct{}
 }
 
-func (c *IMAPConn) serve() {
-	c.use(c.raw, c.Server.CutAfter)
-	if c.Server.Wrapped && c.handshake() != nil {
-		return
-	}
-	c.Tag, c.Line = "*", "GREETING"
-	for {
-		err := c.Server.act(c.Line)(c)
-		if err == nil && c.in.Buffered() == 0 {
-			c.Server.mu.Lock()
-			c.Server.trips++
-			c.Server.mu.Unlock()
-			time.Sleep(c.Server.Delay)
-			err = c.out.Flush()
-		}
-		if err != nil {
-			c.out.Flush()
-			return
-		}
-		if err := c.command(); err != nil {
-			return
-		}
-	}
+// flush ends a round trip.
+func (c *IMAPConn) flush() error {
+	c.Server.mu.Lock()
+	c.Server.trips++
+	c.Server.mu.Unlock()
+	time.Sleep(c.Server.Delay)
+	return c.out.Flush()
 }
 
 // command reads a command with its literals.
@@ -375,7 +216,7 @@ func (c *IMAPConn) command() error {
 		}
 		if wait {
 			if c.Say("+ go ahead") != nil || c.out.Flush() != nil {
-				return errPOP3Bye
+				return errBye
 			}
 		}
 		text := make([]byte, n)
@@ -388,45 +229,13 @@ func (c *IMAPConn) command() error {
 		full = full[:strings.LastIndexByte(full, '{')] + imapQuote(string(text)) + line
 		logged += "<text>" + line
 	}
-	c.Server.mu.Lock()
-	c.Server.sessions[c.number] = append(c.Server.sessions[c.number], logged)
-	c.Server.mu.Unlock()
+	c.log(logged)
 	c.Tag, c.Line, _ = strings.Cut(full, " ")
 	return nil
 }
 
-func (c *IMAPConn) readLine() (string, error) {
-	line, err := c.in.ReadString('\n')
-	return strings.TrimRight(line, "\r\n"), err
-}
-
 func imapQuote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-}
-
-func (c *IMAPConn) use(conn io.ReadWriter, left int64) {
-	c.in = bufio.NewReader(conn)
-	c.out = &pop3Writer{to: conn, buf: bufio.NewWriterSize(conn, 32<<10), left: left, cut: left > 0}
-}
-
-func (c *IMAPConn) handshake() error {
-	t := tls.Server(c.raw, c.Server.TLS)
-	if err := t.Handshake(); err != nil {
-		return err
-	}
-	c.secured = true
-	c.use(t, c.Server.CutAfter)
-	return nil
-}
-
-// Say sends lines, each with CRLF.
-func (c *IMAPConn) Say(lines ...string) error {
-	for _, l := range lines {
-		if _, err := io.WriteString(c.out, l+"\r\n"); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (c *IMAPConn) ok() error  { return c.Say(c.Tag + " OK done") }
@@ -456,75 +265,25 @@ func IMAPRaw(text string) IMAPAct {
 }
 
 // IMAPDrop closes the connection.
-func IMAPDrop(*IMAPConn) error { return errPOP3Bye }
+func IMAPDrop(*IMAPConn) error { return errBye }
 
 // IMAPHang says nothing more until the client or the server gives up.
-func IMAPHang(c *IMAPConn) error {
-	c.out.Flush()
-	io.Copy(io.Discard, c.in)
-	return errPOP3Bye
-}
+func IMAPHang(c *IMAPConn) error { return hang(c.link) }
 
 // IMAPThen does one thing and then another.
-func IMAPThen(acts ...IMAPAct) IMAPAct {
-	return func(c *IMAPConn) error {
-		for _, a := range acts {
-			if err := a(c); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
+func IMAPThen(acts ...IMAPAct) IMAPAct { return then(acts) }
 
 // IMAPAfter sends the first n bytes of the usual answer and goes on with act, which may be IMAPDrop or IMAPHang.
-func IMAPAfter(n int64, act IMAPAct) IMAPAct {
-	return func(c *IMAPConn) error {
-		old := *c.out
-		c.out.cut, c.out.left, c.out.then = true, n, func() error {
-			*c.out = old
-			return act(c)
-		}
-		if err := c.usual(); err != nil {
-			return err
-		}
-		*c.out = old
-		return nil
-	}
-}
+func IMAPAfter(n int64, act IMAPAct) IMAPAct { return after(n, act) }
 
 // IMAPDelay waits and then gives the usual answer.
-func IMAPDelay(pause time.Duration) IMAPAct {
-	return func(c *IMAPConn) error {
-		time.Sleep(pause)
-		return c.usual()
-	}
-}
+func IMAPDelay(pause time.Duration) IMAPAct { return delay[*IMAPConn](pause) }
 
 // IMAPDrip sends the usual answer byte by byte with pauses in between.
-func IMAPDrip(pause time.Duration) IMAPAct {
-	return func(c *IMAPConn) error {
-		if err := c.out.Flush(); err != nil {
-			return err
-		}
-		c.out.slow = pause
-		defer func() { c.out.slow = 0 }()
-		return c.usual()
-	}
-}
+func IMAPDrip(pause time.Duration) IMAPAct { return drip[*IMAPConn](pause) }
 
 // IMAPFlood sends text again and again until the client goes away.
-func IMAPFlood(first, text string) IMAPAct {
-	return func(c *IMAPConn) error {
-		io.WriteString(c.out, first)
-		block := strings.Repeat(text, 1+32<<10/len(text))
-		for {
-			if _, err := io.WriteString(c.out, block); err != nil {
-				return err
-			}
-		}
-	}
-}
+func IMAPFlood(first, text string) IMAPAct { return flood[*IMAPConn](first, text) }
 
 // imapArgs splits the arguments of a command: atoms, quoted strings, and lists as they are.
 func imapArgs(s string) (args []string) {
@@ -563,7 +322,7 @@ func (c *IMAPConn) usual() error {
 		return c.done()
 	case "LOGOUT":
 		c.Say("* BYE logging out", c.Tag+" OK done")
-		return errPOP3Bye
+		return errBye
 	case "STARTTLS":
 		return c.starttls()
 	case "LOGIN":
@@ -614,13 +373,7 @@ func (c *IMAPConn) starttls() error {
 	if c.Server.TLS == nil || c.secured {
 		return c.bad()
 	}
-	if err := c.Say(c.Tag + " OK begin TLS"); err != nil {
-		return err
-	}
-	if err := c.out.Flush(); err != nil {
-		return err
-	}
-	return c.handshake()
+	return c.upgrade(c.Tag + " OK begin TLS")
 }
 
 func (c *IMAPConn) login(user, password string) error {
@@ -637,13 +390,7 @@ func (c *IMAPConn) authenticate(rest string) error {
 		return c.Say(c.Tag + " NO unsupported mechanism")
 	}
 	ask := func(challenge string) (string, error) {
-		if err := c.Say("+ " + base64.StdEncoding.EncodeToString([]byte(challenge))); err != nil {
-			return "", err
-		}
-		if err := c.out.Flush(); err != nil {
-			return "", err
-		}
-		line, err := c.readLine()
+		line, err := c.challenge([]byte(challenge))
 		if err != nil || line == "*" {
 			return "", errors.Join(err, errors.New("aborted"))
 		}
@@ -666,12 +413,9 @@ func (c *IMAPConn) authenticate(rest string) error {
 		}
 		return c.login(parts[1], parts[2])
 	case "CRAM-MD5":
-		const challenge = "<1896.697170952@mail.example.test>"
-		text, err := ask(challenge)
+		text, err := ask(cramChallenge)
 		user, digest, _ := strings.Cut(text, " ")
-		h := hmac.New(md5.New, []byte(c.Server.Users[user]))
-		io.WriteString(h, challenge)
-		if err != nil || digest != hex.EncodeToString(h.Sum(nil)) {
+		if err != nil || !cramProves(c.Server.Users[user], digest) {
 			return c.Say(c.Tag + " NO [AUTHENTICATIONFAILED] wrong")
 		}
 		c.user = user
@@ -786,10 +530,23 @@ func (c *IMAPConn) done() error {
 	return c.ok()
 }
 
-func (c *IMAPConn) wait() error {
+// waits tells Put whether the session wants to hear of new messages.
+func (c *IMAPConn) waits(yes bool) {
 	c.Server.mu.Lock()
-	c.idle = true
-	c.Server.mu.Unlock()
+	defer c.Server.mu.Unlock()
+	if !yes {
+		delete(c.Server.idle, c)
+		return
+	}
+	if c.Server.idle == nil {
+		c.Server.idle = map[*IMAPConn]bool{}
+	}
+	c.Server.idle[c] = true
+}
+
+func (c *IMAPConn) wait() error {
+	c.waits(true)
+	defer c.waits(false)
 	if err := c.Say("+ idling"); err != nil {
 		return err
 	}
@@ -800,7 +557,7 @@ func (c *IMAPConn) wait() error {
 	c.Server.wg.Go(func() {
 		line, err := c.readLine()
 		if err == nil && !strings.EqualFold(line, "DONE") {
-			err = errPOP3Bye
+			err = errBye
 		}
 		end <- err
 	})
@@ -813,10 +570,7 @@ func (c *IMAPConn) wait() error {
 		}
 		select {
 		case err := <-end:
-			c.Server.mu.Lock()
-			c.idle = false
-			c.Server.sessions[c.number] = append(c.Server.sessions[c.number], "DONE")
-			c.Server.mu.Unlock()
+			c.log("DONE")
 			if err != nil {
 				return err
 			}

@@ -1,21 +1,15 @@
 package mailtest
 
 import (
-	"bufio"
 	"bytes"
-	"crypto/hmac"
 	"crypto/md5"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -27,21 +21,10 @@ type POP3Mail struct {
 	Size int64
 }
 
-// ZeroSize in POP3Mail.Size is an announced size of 0.
-const ZeroSize = -1 << 62
-
-func (m POP3Mail) announced() int64 {
-	switch m.Size {
-	case 0:
-		return int64(len(m.Raw))
-	case ZeroSize:
-		return 0
-	}
-	return m.Size
-}
+func (m POP3Mail) announced() int64 { return announced(m.Size, m.Raw) }
 
 // POP3Act is what a POP3 server does instead of its usual answer. Acts end the connection by returning an error.
-type POP3Act func(c *POP3Conn) error
+type POP3Act = func(c *POP3Conn) error
 
 // POP3Mechanism is the server's side of a SASL mechanism. ask sends a challenge and returns the decoded answer; initial
 // is the decoded initial response, nil if there was none. It returns the user who has proven to be one, "" if nobody.
@@ -59,28 +42,12 @@ type POP3 struct {
 	NoUIDL, NoTOP bool
 	// Last is the answer to LAST; negative refuses it (as all modern servers do).
 	Last int
-	// TLS makes STLS possible; with Wrapped TLS comes first.
-	TLS     *tls.Config
-	Wrapped bool
 	// Mechanisms are offered by AUTH besides PLAIN, LOGIN and CRAM-MD5; all need a "SASL" capability that names them.
 	Mechanisms map[string]POP3Mechanism
-	// CutAfter ends every connection after so many bytes were sent on it; 0 never.
-	CutAfter int64
 
-	mu       sync.Mutex
-	listener net.Listener
-	boxes    map[string][]POP3Mail
-	hooks    []*pop3Hook
-	sessions [][]string
-	conns    map[net.Conn]bool
-	done     chan struct{}
-	wg       sync.WaitGroup
-}
-
-type pop3Hook struct {
-	pattern *regexp.Regexp
-	acts    []POP3Act
-	once    bool
+	Scripted
+	hooks[*POP3Conn]
+	boxes map[string][]POP3Mail
 }
 
 // NewPOP3 returns a server with the user alice, password secret, whose mailbox holds these messages.
@@ -116,112 +83,11 @@ func (s *POP3) Left(user string) []POP3Mail {
 	return append([]POP3Mail(nil), s.boxes[user]...)
 }
 
-// On replaces the answer to every command line that matches pattern (anchored at its start, letter case ignored); the
-// greeting is the command "GREETING". Later calls win over earlier ones.
-func (s *POP3) On(pattern string, act POP3Act) { s.hook(pattern, false, act) }
-
-// Once uses each act for one matching command, in order; then the usual answer comes back.
-func (s *POP3) Once(pattern string, acts ...POP3Act) { s.hook(pattern, true, acts...) }
-
-func (s *POP3) hook(pattern string, once bool, acts ...POP3Act) {
-	h := &pop3Hook{pattern: regexp.MustCompile("(?i)^(?:" + pattern + ")"), acts: acts, once: once}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hooks = append([]*pop3Hook{h}, s.hooks...)
-}
-
-func (s *POP3) act(line string) POP3Act {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, h := range s.hooks {
-		if len(h.acts) == 0 || !h.pattern.MatchString(line) {
-			continue
-		}
-		act := h.acts[0]
-		if h.once {
-			h.acts = h.acts[1:]
-		}
-		return act
-	}
-	return (*POP3Conn).usual
-}
-
-// Commands returns the command lines of every connection so far, passwords included.
-func (s *POP3) Commands() [][]string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([][]string, len(s.sessions))
-	for i := range s.sessions {
-		out[i] = append([]string(nil), s.sessions[i]...)
-	}
-	return out
-}
-
 // Start listens on addr, "" is a free port of 127.0.0.1.
 func (s *POP3) Start(addr string) error {
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	s.listener, s.done, s.conns = l, make(chan struct{}), map[net.Conn]bool{}
-	s.wg.Go(s.accept)
-	return nil
-}
-
-// Host and Port tell where the server listens.
-func (s *POP3) Host() string { return s.listener.Addr().(*net.TCPAddr).IP.String() }
-
-// Port is the port number as text.
-func (s *POP3) Port() string { return strconv.Itoa(s.listener.Addr().(*net.TCPAddr).Port) }
-
-// Close ends the server and every connection and waits for them.
-func (s *POP3) Close() {
-	s.mu.Lock()
-	select {
-	case <-s.done:
-	default:
-		close(s.done)
-	}
-	s.listener.Close()
-	for c := range s.conns {
-		c.Close()
-	}
-	s.mu.Unlock()
-	s.wg.Wait()
-}
-
-func (s *POP3) accept() {
-	for {
-		nc, err := s.listener.Accept()
-		if err != nil {
-			return
-		}
-		s.mu.Lock()
-		c := &POP3Conn{Server: s, raw: nc, number: len(s.sessions)}
-		s.sessions = append(s.sessions, nil)
-		s.conns[nc] = true
-		closed := false
-		select {
-		case <-s.done:
-			closed = true
-		default:
-		}
-		s.mu.Unlock()
-		if closed {
-			nc.Close()
-			return
-		}
-		s.wg.Go(func() {
-			defer nc.Close()
-			c.serve()
-			s.mu.Lock()
-			delete(s.conns, nc)
-			s.mu.Unlock()
-		})
-	}
+	return s.listen(addr, func(nc net.Conn) {
+		s.attach(nc, func(l *link) { (&POP3Conn{Server: s, link: l, deleted: map[int]bool{}}).serve() })
+	})
 }
 
 // POP3Conn is one connection to a POP3 server, as acts see it.
@@ -229,112 +95,21 @@ type POP3Conn struct {
 	Server *POP3
 	Line   string // the command being answered
 
-	raw     net.Conn
-	in      *bufio.Reader
-	out     *pop3Writer
-	number  int
+	*link
 	user    string // that was given
 	in0     bool   // logged in
-	secured bool
 	mail    []POP3Mail
 	deleted map[int]bool
 }
 
-var errPOP3Bye = errors.New("end of session")
-
 func (c *POP3Conn) serve() {
-	c.deleted = map[int]bool{}
-	c.use(c.raw, c.Server.CutAfter)
-	if c.Server.Wrapped {
-		if c.handshake() != nil {
-			return
-		}
-	}
 	c.Line = "GREETING"
-	for {
-		err := c.Server.act(c.Line)(c)
-		if err == nil && c.in.Buffered() == 0 {
-			err = c.out.Flush()
+	c.converse(func() error { return c.Server.act(c.Line)(c) }, func() error { return c.out.Flush() }, func() (err error) {
+		if c.Line, err = c.readLine(); err == nil {
+			c.log(c.Line)
 		}
-		if err != nil {
-			c.out.Flush()
-			return
-		}
-		line, err := c.in.ReadString('\n')
-		if err != nil {
-			return
-		}
-		c.Line = strings.TrimRight(line, "\r\n")
-		c.Server.mu.Lock()
-		c.Server.sessions[c.number] = append(c.Server.sessions[c.number], c.Line)
-		c.Server.mu.Unlock()
-	}
-}
-
-func (c *POP3Conn) use(conn io.ReadWriter, left int64) {
-	c.in = bufio.NewReader(conn)
-	c.out = &pop3Writer{to: conn, buf: bufio.NewWriterSize(conn, 32<<10), left: left, cut: left > 0}
-}
-
-func (c *POP3Conn) handshake() error {
-	t := tls.Server(c.raw, c.Server.TLS)
-	if err := t.Handshake(); err != nil {
 		return err
-	}
-	c.secured = true
-	c.use(t, c.Server.CutAfter)
-	return nil
-}
-
-// pop3Writer buffers what is sent, and can cut it off.
-type pop3Writer struct {
-	to   io.Writer
-	buf  *bufio.Writer
-	left int64 // bytes that may still be sent, if cut
-	cut  bool
-	then func() error // what happens at the cut
-	slow time.Duration
-}
-
-func (w *pop3Writer) Write(p []byte) (int, error) {
-	if w.slow > 0 {
-		return w.drip(p)
-	}
-	if !w.cut || int64(len(p)) <= w.left {
-		w.left -= int64(len(p))
-		return w.buf.Write(p)
-	}
-	w.buf.Write(p[:w.left])
-	w.left = 0
-	w.buf.Flush()
-	if w.then != nil {
-		if err := w.then(); err != nil {
-			return 0, err
-		}
-	}
-	return 0, errPOP3Bye
-}
-
-func (w *pop3Writer) drip(p []byte) (int, error) {
-	for i := range p {
-		if _, err := w.to.Write(p[i : i+1]); err != nil {
-			return i, err
-		}
-		time.Sleep(w.slow)
-	}
-	return len(p), nil
-}
-
-func (w *pop3Writer) Flush() error { return w.buf.Flush() }
-
-// Say sends lines, each with CRLF.
-func (c *POP3Conn) Say(lines ...string) error {
-	for _, l := range lines {
-		if _, err := io.WriteString(c.out, l+"\r\n"); err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }
 
 // POP3Usual is the usual answer.
@@ -351,75 +126,25 @@ func POP3Raw(text string) POP3Act {
 }
 
 // POP3Drop closes the connection.
-func POP3Drop(*POP3Conn) error { return errPOP3Bye }
+func POP3Drop(*POP3Conn) error { return errBye }
 
 // POP3Hang says nothing more until the client or the server gives up.
-func POP3Hang(c *POP3Conn) error {
-	c.out.Flush()
-	io.Copy(io.Discard, c.in)
-	return errPOP3Bye
-}
+func POP3Hang(c *POP3Conn) error { return hang(c.link) }
 
 // POP3Then does one thing and then another.
-func POP3Then(acts ...POP3Act) POP3Act {
-	return func(c *POP3Conn) error {
-		for _, a := range acts {
-			if err := a(c); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
+func POP3Then(acts ...POP3Act) POP3Act { return then(acts) }
 
 // POP3After sends the first n bytes of the usual answer and goes on with act, which may be POP3Drop or POP3Hang.
-func POP3After(n int64, act POP3Act) POP3Act {
-	return func(c *POP3Conn) error {
-		old := *c.out
-		c.out.cut, c.out.left, c.out.then = true, n, func() error {
-			*c.out = old
-			return act(c)
-		}
-		if err := c.usual(); err != nil {
-			return err
-		}
-		*c.out = old
-		return nil
-	}
-}
+func POP3After(n int64, act POP3Act) POP3Act { return after(n, act) }
 
 // POP3Drip sends the usual answer byte by byte with pauses in between.
-func POP3Drip(pause time.Duration) POP3Act {
-	return func(c *POP3Conn) error {
-		if err := c.out.Flush(); err != nil {
-			return err
-		}
-		c.out.slow = pause
-		defer func() { c.out.slow = 0 }()
-		return c.usual()
-	}
-}
+func POP3Drip(pause time.Duration) POP3Act { return drip[*POP3Conn](pause) }
 
 // POP3Delay waits and then gives the usual answer.
-func POP3Delay(pause time.Duration) POP3Act {
-	return func(c *POP3Conn) error {
-		time.Sleep(pause)
-		return c.usual()
-	}
-}
+func POP3Delay(pause time.Duration) POP3Act { return delay[*POP3Conn](pause) }
 
 // POP3Flood sends text again and again until the client goes away.
-func POP3Flood(first, text string) POP3Act {
-	return func(c *POP3Conn) error {
-		io.WriteString(c.out, first)
-		block := strings.Repeat(text, 1+32<<10/len(text))
-		for {
-			if _, err := io.WriteString(c.out, block); err != nil {
-				return err
-			}
-		}
-	}
-}
+func POP3Flood(first, text string) POP3Act { return flood[*POP3Conn](first, text) }
 
 func (c *POP3Conn) usual() error {
 	verb, arg, _ := strings.Cut(c.Line, " ")
@@ -472,13 +197,7 @@ func (c *POP3Conn) stls() error {
 	if c.Server.TLS == nil || c.secured {
 		return c.Say("-ERR unknown command")
 	}
-	if err := c.Say("+OK begin TLS"); err != nil {
-		return err
-	}
-	if err := c.out.Flush(); err != nil {
-		return err
-	}
-	return c.handshake()
+	return c.upgrade("+OK begin TLS")
 }
 
 func (c *POP3Conn) quit() error {
@@ -498,7 +217,7 @@ func (c *POP3Conn) quit() error {
 		c.Server.mu.Unlock()
 	}
 	c.Say("+OK bye")
-	return errPOP3Bye
+	return errBye
 }
 
 func (c *POP3Conn) authorize(verb, arg string) error {
@@ -554,17 +273,11 @@ func (c *POP3Conn) auth(arg string) error {
 }
 
 func (c *POP3Conn) ask(challenge []byte) ([]byte, error) {
-	if err := c.Say("+ " + base64.StdEncoding.EncodeToString(challenge)); err != nil {
-		return nil, err
-	}
-	if err := c.out.Flush(); err != nil {
-		return nil, err
-	}
-	line, err := c.in.ReadString('\n')
+	line, err := c.challenge(challenge)
 	if err != nil {
 		return nil, err
 	}
-	b, err := base64.StdEncoding.DecodeString(strings.TrimRight(line, "\r\n"))
+	b, err := base64.StdEncoding.DecodeString(line)
 	if err != nil {
 		return nil, nil
 	}
@@ -627,15 +340,12 @@ func (s *POP3) login(initial []byte, ask func([]byte) ([]byte, error)) (string, 
 }
 
 func (s *POP3) cramMD5(_ []byte, ask func([]byte) ([]byte, error)) (string, error) {
-	challenge := []byte("<1896.697170952@mail.example.test>")
-	answer, err := ask(challenge)
+	answer, err := ask([]byte(cramChallenge))
 	if err != nil {
 		return "", err
 	}
 	user, digest, _ := strings.Cut(string(answer), " ")
-	mac := hmac.New(md5.New, []byte(s.Users[user]))
-	mac.Write(challenge)
-	if _, known := s.Users[user]; !known || hex.EncodeToString(mac.Sum(nil)) != digest {
+	if pw, known := s.Users[user]; !known || !cramProves(pw, digest) {
 		return "", nil
 	}
 	return user, nil
