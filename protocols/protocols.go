@@ -54,8 +54,8 @@ type Message struct {
 	Header []byte // the raw header block as received, CRLF line ends, with the empty line at its end if there was one
 	// HeaderSize and BodySize are octets as announced by the server for status lines; -1 if unknown.
 	HeaderSize, BodySize int64
-	// Sender and Recipient are the envelope that the server has kept with the message, bare addresses; "" if it does
-	// not tell (only SDPS does).
+	// Sender and Recipient are the envelope that the server has kept with the message, addresses without angle
+	// brackets, but "<>" is the null sender; "" if it does not tell (only SDPS does).
 	Sender, Recipient string
 	// Body yields what follows the header, CRLF line ends as the server sent them. It returns io.EOF only when the
 	// server has marked the end of the message; a connection that breaks off gives a *Fault that wraps

@@ -7,7 +7,7 @@ import "fetchmail/rcfile"
 func (a *account) check() error {
 	s, u := a.server, a.user
 	switch s.Protocol {
-	case rcfile.Auto, rcfile.POP3, rcfile.APOP, rcfile.RPOP, rcfile.IMAP:
+	case rcfile.Auto, rcfile.POP3, rcfile.APOP, rcfile.RPOP, rcfile.SDPS, rcfile.IMAP:
 	case rcfile.POP2, rcfile.KPOP:
 		return a.refuse("protocol " + string(s.Protocol) + " is not supported: no server speaks it any more")
 	default:

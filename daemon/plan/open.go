@@ -22,7 +22,7 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 	if p != rcfile.IMAP && len(u.Folders) > 0 {
 		return nil, &protocols.Fault{Kind: protocols.Config, Err: errors.New("Option --folder is not supported with POP3")}
 	}
-	show := func(d wire.Dir, text string) { rep.Trace(string(p), byte(d), text) }
+	show := func(d wire.Dir, text string) { rep.Trace(dialect(p), byte(d), text) }
 	if rep.Verbose == 0 {
 		show = nil
 	}

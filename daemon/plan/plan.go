@@ -240,7 +240,7 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 	}
 	j := &poll.Job{
 		Account:  poll.Account{Label: s.Name, Host: s.Host(), User: u.Remote},
-		Protocol: string(p),
+		Protocol: dialect(p),
 		Folders:  folders,
 		Timeout:  s.Timeout,
 		Observer: rep,
@@ -268,6 +268,14 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 	j.Open = func(ctx context.Context) (protocols.Session, error) { return a.open(ctx, p, rep) }
 	j.Before, j.After = hook("pre", u.PreConnect), hook("post", u.PostConnect)
 	return j
+}
+
+// dialect is what a protocol is called in status lines and traces: the reference knows SDPS as POP3.
+func dialect(p rcfile.Protocol) string {
+	if p == rcfile.SDPS {
+		return string(rcfile.POP3)
+	}
+	return string(p)
 }
 
 // canonical is the name that the resolver has for a host behind all aliases.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +23,8 @@ const copySize = 32 << 10
 
 // Router finds the recipients of a message. Package route has the real one.
 type Router interface {
-	Route(ctx context.Context, b *header.Block) (route.Result, error)
+	// told is the recipient that the server has kept with the message, "" if it has not.
+	Route(ctx context.Context, b *header.Block, told string) (route.Result, error)
 }
 
 // Edit is what happens to a message on its way.
@@ -59,7 +61,7 @@ func (b *box) deliver(ctx context.Context, m *protocols.Message) (Verdict, error
 	if b.Edit.MimeDecode {
 		h.DecodeWords()
 	}
-	to, err := b.router.Route(ctx, h)
+	to, err := b.router.Route(ctx, h, m.Recipient)
 	if err != nil {
 		b.Observer.Observe(Warned{err.Error()})
 		return b.keepIt()
@@ -95,17 +97,41 @@ func (b *box) duplicate(head []byte, to route.Result) bool {
 
 // envelope is what the sink needs to know.
 func (b *box) envelope(m *protocols.Message, h *header.Block, to route.Result) deliver.Envelope {
-	from := h.Sender(b.Edit.Header.Rewrite, b.Host, b.User+"@"+b.Host)
-	if b.Edit.LocalSender {
-		from = h.LocalSender(b.Edit.Header.Rewrite, b.Host, b.Edit.NoSender)
-	}
 	return deliver.Envelope{
-		From:     from,
+		From:     b.sender(m, h),
 		To:       to.Recipients,
 		Fallback: b.Edit.Postmaster,
 		Size:     max(m.Item.Size, 0),
 		Body:     h.BodyType(b.Edit.Pass8Bits),
 	}
+}
+
+// sender is the reverse path: what the server has kept of it, or what the header says.
+func (b *box) sender(m *protocols.Message, h *header.Block) string {
+	rewrite := b.Edit.Header.Rewrite
+	switch {
+	case m.Sender == "<>":
+		return ""
+	case m.Sender != "" && (b.Edit.LocalSender || strings.Contains(m.Sender, "@")):
+		return m.Sender
+	case m.Sender != "":
+		return m.Sender + "@" + literal(b.Host)
+	case b.Edit.LocalSender:
+		return h.LocalSender(rewrite, b.Host, b.Edit.NoSender)
+	}
+	return h.Sender(rewrite, b.Host, b.User+"@"+b.Host)
+}
+
+// literal is a host as the domain of an address: RFC 5321, section 4.1.3.
+func literal(host string) string {
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return host
+	case ip.Is4():
+		return "[" + host + "]"
+	}
+	return "[IPv6:" + host + "]"
 }
 
 // carry moves one message through the sink and settles it.

@@ -193,7 +193,7 @@ func (b book) Finish(known []string, _ func(string) bool) error {
 
 type onlyRoute struct{}
 
-func (onlyRoute) Route(context.Context, *header.Block) (route.Result, error) {
+func (onlyRoute) Route(context.Context, *header.Block, string) (route.Result, error) {
 	return route.Result{Recipients: []string{"joe"}}, nil
 }
 

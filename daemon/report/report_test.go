@@ -80,7 +80,7 @@ func TestErrors(t *testing.T) {
 	fault := func(f protocols.Fault) poll.Event {
 		return poll.Failed{Account: alice, Protocol: "POP3", Sink: "localhost/25", Timeout: 7, Err: &f}
 	}
-	const fetching = "while fetching from alice@mail.example.test\n"
+	const fetching = "while fetching from alice@mylabel\n"
 	for _, tt := range []struct {
 		name     string
 		event    poll.Event
@@ -94,7 +94,7 @@ func TestErrors(t *testing.T) {
 			"fetchmail: Socket or TLS error on alice@mail.example.test\nfetchmail: socket error " + fetching},
 		{"lost later", fault(protocols.Fault{Kind: protocols.Socket, Phase: protocols.Fetching}), "", "fetchmail: socket error " + fetching},
 		{"time-out", fault(protocols.Fault{Kind: protocols.Timeout, Phase: protocols.Fetching}),
-			"fetchmail: timeout after 7 seconds waiting for server mail.example.test.\n", "fetchmail: socket error " + fetching},
+			"fetchmail: timeout after 7 seconds waiting for server mylabel.\n", "fetchmail: socket error " + fetching},
 		{"time-out in a message", fault(protocols.Fault{Kind: protocols.Timeout, Phase: protocols.InMessage}),
 			"fetchmail: timeout after 7 seconds.\n", "fetchmail: socket error " + fetching},
 		{"lock", fault(protocols.Fault{Kind: protocols.Lock, Reply: "-ERR maildrop lock is busy"}), "",
@@ -112,7 +112,7 @@ func TestErrors(t *testing.T) {
 		{"no listener", poll.Failed{Account: alice, Sink: "localhost/25", Err: &deliver.Fault{Kind: deliver.Unreachable,
 			Detail: []string{"Connection errors for this poll:", "name 0: x", "SMTP connect to localhost/25 failed"}}}, "",
 			"fetchmail: Connection errors for this poll:\nname 0: x\nfetchmail: SMTP connect to localhost/25 failed\n" +
-				"fetchmail: SMTP transaction error while fetching from alice@mail.example.test and delivering to SMTP host localhost/25\n"},
+				"fetchmail: SMTP transaction error while fetching from alice@mylabel and delivering to SMTP host localhost/25\n"},
 		{"hook", poll.Failed{Err: &poll.HookError{When: "pre", Code: 3}}, "", "fetchmail: pre-connection command failed with status 3\n"},
 		{"SMTP answer of two lines", poll.Answered{Sink: "localhost", Status: deliver.Status{Reply: deliver.Reply{Code: 550, Text: "550-no\n550 never"}}}, "",
 			"fetchmail: SMTP error: 550-no\r\n550 never\n"},

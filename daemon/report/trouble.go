@@ -104,6 +104,10 @@ var whileFetching = map[protocols.Kind]string{
 	protocols.Busy: "server busy error",
 }
 
+// labelled is an account with the poll name of its server. The reference's last line on a failure has that; what it says
+// before has the name of the host contacted.
+func labelled(e poll.Failed) string { return Clean(e.User) + "@" + Clean(e.Label) }
+
 func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
 	who := fmt.Sprintf("%s@%s", Clean(e.User), e.Host)
 	var dial *wire.DialError
@@ -114,7 +118,7 @@ func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
 	for _, line := range f.Detail {
 		r.Complain("%s", Clean(line))
 	}
-	if r.terse(f, who) {
+	if r.terse(e, f) {
 		return
 	}
 	switch f.Kind {
@@ -147,14 +151,14 @@ func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
 			r.Complain("Unknown login or authentication error on %s", who)
 		}
 	}
-	r.Complain("%s while fetching from %s", whileFetching[f.Kind], who)
+	r.Complain("%s while fetching from %s", whileFetching[f.Kind], labelled(e))
 	if f.Kind == protocols.Protocol && r.Verbose > 0 && f.Err != nil {
 		r.Complain("%s", Clean(f.Error()))
 	}
 }
 
 // terse deals with two places at which the reference says less: the greeting and the goodbye.
-func (r *Reporter) terse(f *protocols.Fault, who string) bool {
+func (r *Reporter) terse(e poll.Failed, f *protocols.Fault) bool {
 	greeting := f.Phase == protocols.Opening && f.Op == "greeting"
 	switch {
 	case f.Kind == protocols.Timeout:
@@ -162,7 +166,7 @@ func (r *Reporter) terse(f *protocols.Fault, who string) bool {
 	case f.Phase == protocols.Finishing:
 		return true
 	case greeting && f.Kind == protocols.Lock:
-		r.Complain("%s while fetching from %s", whileFetching[f.Kind], who)
+		r.Complain("%s while fetching from %s", whileFetching[f.Kind], labelled(e))
 		return true
 	}
 	return greeting && (f.Kind == protocols.Auth || f.Kind == protocols.Busy)
@@ -188,11 +192,11 @@ func (r *Reporter) authorization(who string, f *protocols.Fault) {
 func (r *Reporter) timeout(e poll.Failed, f *protocols.Fault) {
 	switch f.Phase {
 	case protocols.Connecting:
-		r.say("timeout after %d seconds waiting to connect to server %s.", e.Timeout, e.Host)
+		r.say("timeout after %d seconds waiting to connect to server %s.", e.Timeout, Clean(e.Label))
 	case protocols.InMessage:
 		r.say("timeout after %d seconds.", e.Timeout)
 	default:
-		r.say("timeout after %d seconds waiting for server %s.", e.Timeout, e.Host)
+		r.say("timeout after %d seconds waiting for server %s.", e.Timeout, Clean(e.Label))
 	}
 }
 
@@ -213,7 +217,7 @@ func (r *Reporter) refused(e poll.Failed, d *wire.DialError) {
 
 func (r *Reporter) receiver(e poll.Failed, f *deliver.Fault) {
 	r.connection(f.Detail)
-	who := fmt.Sprintf("%s@%s", Clean(e.User), e.Host)
+	who := labelled(e)
 	switch f.Kind {
 	case deliver.File:
 		if len(f.Detail) == 0 {

@@ -78,7 +78,7 @@ func TestRecipientsAsTheReference(t *testing.T) {
 				}
 				seen++
 				b, _ := header.Parse(msgs[n][:len(msgs[n])-len("text\r\n")])
-				res, err := router.Route(context.Background(), b)
+				res, err := router.Route(context.Background(), b, "")
 				for i, to := range res.Recipients {
 					if !strings.Contains(to, "@") {
 						res.Recipients[i] = to + "@localhost"

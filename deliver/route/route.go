@@ -74,14 +74,15 @@ func New(rules Rules, resolver Resolver) *Router {
 // noMatch is the reference's text when nobody matched; a single address elsewhere is named.
 const noMatch = "no recipient addresses matched declared local names"
 
-// Route finds the recipients of the message that b heads. It fails only if DNS cannot say for now whether a host is
+// Route finds the recipients of the message that b heads. told is the envelope recipient if the server has told it
+// (SDPS), else "": then the header is not asked. Route fails only if DNS cannot say for now whether a host is
 // the server; the message must then be left for later.
-func (r *Router) Route(ctx context.Context, b *header.Block) (Result, error) {
+func (r *Router) Route(ctx context.Context, b *header.Block, told string) (Result, error) {
 	if !r.rules.Multidrop() {
 		return r.single(), nil
 	}
 	r.asked = 0
-	addrs, enveloped, err := r.candidates(ctx, b)
+	addrs, enveloped, err := r.candidates(ctx, b, told)
 	if err != nil {
 		return Result{}, err
 	}
@@ -123,10 +124,13 @@ func (r *Router) postmaster() []string {
 	return []string{r.rules.Postmaster}
 }
 
-// candidates are the addresses that the message may have been sent to, and whether an envelope field told them.
-func (r *Router) candidates(ctx context.Context, b *header.Block) (addrs []string, enveloped bool, err error) {
+// candidates are the addresses that the message may have been sent to, and whether an envelope told them.
+func (r *Router) candidates(ctx context.Context, b *header.Block, told string) (addrs []string, enveloped bool, err error) {
 	var values [][]byte
-	if !r.rules.NoEnvelope {
+	switch {
+	case told != "":
+		addrs, enveloped = []string{told}, true
+	case !r.rules.NoEnvelope:
 		values, enveloped, err = r.envelope(ctx, b)
 	}
 	if !enveloped {

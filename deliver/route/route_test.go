@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -38,7 +39,7 @@ func route(t *testing.T, r Rules, to, head string, dns Resolver) (Result, error)
 	if err != nil && !errors.Is(err, header.ErrBad) {
 		t.Fatal(err)
 	}
-	return New(r, dns).Route(context.Background(), b)
+	return New(r, dns).Route(context.Background(), b, "")
 }
 
 const at = "@mail.example.test"
@@ -158,7 +159,7 @@ func TestSingleDrop(t *testing.T) {
 func TestNoPostmasterMeansNoRecipient(t *testing.T) {
 	b, _ := header.Parse([]byte("To: x@y\r\n\r\n"))
 	ms, _ := users("a b")
-	got, err := New(Rules{Users: ms}, nil).Route(context.Background(), b)
+	got, err := New(Rules{Users: ms}, nil).Route(context.Background(), b, "")
 	if err != nil || len(got.Recipients) != 0 || got.Warning == "" {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -247,7 +248,7 @@ func TestDNSIsAskedLittle(t *testing.T) {
 	b, _ := header.Parse([]byte("To: a@x.example, b@x.example, c@X.example, d@bad_;host, e@192.0.2.1, f@-x, g@, h@" +
 		strings.Repeat("l", 64) + ".example\r\n\r\n"))
 	for range 2 {
-		if _, err := r.Route(context.Background(), b); err != nil {
+		if _, err := r.Route(context.Background(), b, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -260,7 +261,7 @@ func TestDNSIsAskedLittle(t *testing.T) {
 	}
 	b, _ = header.Parse([]byte(many.String() + "\r\n"))
 	z.asked = nil
-	if _, err := r.Route(context.Background(), b); err != nil || len(z.asked) > maxAsked {
+	if _, err := r.Route(context.Background(), b, ""); err != nil || len(z.asked) > maxAsked {
 		t.Errorf("asked %d times, %v", len(z.asked), err)
 	}
 }
@@ -272,7 +273,7 @@ func FuzzRoute(f *testing.F) {
 		ms, _ := users("a b=bob x@y=z")
 		r := New(Rules{Users: ms, Wildcard: true, Names: []string{"mail.example.test"}, LocalDomains: []string{"l"}, Envelope: env,
 			QVirtual: q, DNS: true, CheckAlias: true, Postmaster: "boss"}, &zone{})
-		got, err := r.Route(context.Background(), b)
+		got, err := r.Route(context.Background(), b, "")
 		if err != nil || len(got.Recipients) == 0 {
 			t.Fatalf("%+v, %v", got, err)
 		}
@@ -282,4 +283,29 @@ func FuzzRoute(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The SDPS server's word counts, whatever the header says.
+func TestARecipientThatTheServerTellsCounts(t *testing.T) {
+	b, err := header.Parse([]byte("To: other@mail.example.test\r\nX-Envelope-To: third@mail.example.test\r\n\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := []Mapping{{"joe", "joe"}, {"other", "other"}, {"third", "third"}}
+	for told, want := range map[string]Result{
+		"joe@mail.example.test":     {Recipients: []string{"joe"}, Mode: header.Multi, Enveloped: true},
+		"joe@far.example.org":       {Recipients: []string{"root"}, Mode: header.Multi, Enveloped: true, Warning: "recipient address joe@far.example.org didn't match any local name"},
+		"joe":                       {Recipients: []string{"root"}, Mode: header.Multi, Enveloped: true, Warning: noMatch},
+		"":                          {Recipients: []string{"third"}, Mode: header.Multi, Enveloped: true},
+		"whoever@mail.example.test": {Recipients: []string{"root"}, Mode: header.Multi, Enveloped: true, Warning: noMatch},
+	} {
+		r := New(Rules{Users: users, Names: []string{"mail.example.test"}, Envelope: "X-Envelope-To", Postmaster: "root"}, nil)
+		got, err := r.Route(context.Background(), b, told)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %+v, %v, want %+v", told, got, err, want)
+		}
+		if single, _ := New(Rules{Users: users[:1]}, nil).Route(context.Background(), b, told); single.Recipients[0] != "joe" {
+			t.Errorf("%q, one user: %+v", told, single)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package pop3
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -117,11 +118,22 @@ func (s *Session) envelope(it protocols.Item) error {
 	return s.lines(protocols.Fetching, op, slack, func(line []byte) {
 		switch n++; n {
 		case 3:
-			s.sender = string(line)
+			if s.sender = bare(line); s.sender == "" {
+				s.sender = "<>"
+			}
 		case 4:
-			s.recipient = string(line)
+			s.recipient = bare(line)
 		}
 	})
+}
+
+// bare is an address without the angle brackets that some servers put round it.
+func bare(line []byte) string {
+	line = bytes.TrimSpace(line)
+	if inner, ok := bytes.CutPrefix(line, []byte("<")); ok {
+		line = bytes.TrimSuffix(inner, []byte(">"))
+	}
+	return string(line)
 }
 
 // receive waits for the answer to the request for an item. A message with an error is one that cannot be had; an
