@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"deliver/header":     {},
 	"deliver/text":       {},
 	"deliver/dots":       {},
+	"deliver/journal":    {},
 	"daemon/ledger":      {},
 	"daemon/lock":        {},
 	"protocols/pop3":     {"protocols", "protocols/wire", "protocols/auth"},
@@ -29,10 +30,10 @@ var mayImport = map[string][]string{
 	"protocols/odmr":     {"protocols", "protocols/wire", "protocols/auth"},
 	"deliver/route":      {"deliver", "deliver/header", "deliver/text"},
 	"deliver/smtp":       {"deliver", "deliver/header", "deliver/text", "deliver/dots"},
-	"deliver/mda":        {"deliver", "deliver/header", "deliver/text"},
-	"deliver/maildir":    {"deliver", "deliver/header", "deliver/text"},
-	"deliver/mbox":       {"deliver", "deliver/header", "deliver/text"},
-	"deliver/bsmtp":      {"deliver", "deliver/header", "deliver/text", "deliver/dots"},
+	"deliver/mda":        {"deliver", "deliver/journal"},
+	"deliver/maildir":    {"deliver"},
+	"deliver/mbox":       {"deliver", "deliver/journal"},
+	"deliver/bsmtp":      {"deliver", "deliver/dots", "deliver/journal"},
 	"deliver/notice":     {"deliver", "deliver/header", "deliver/text"},
 	"daemon/poll":        {"protocols", "deliver", "deliver/header", "deliver/text", "deliver/route", "deliver/notice", "daemon/ledger"},
 	"daemon/report":      {"protocols", "protocols/wire", "deliver", "daemon/poll"}, // wire: the addresses of a refused connection
@@ -44,6 +45,7 @@ var mayImport = map[string][]string{
 	"protocols/mailtest":      {"protocols"},
 	"protocols/mailtest/real": {},
 	"deliver/reftest":         {},
+	"deliver/sinktest":        {"deliver"},
 }
 
 // home says which packages may import a third-party library. Libraries that are not named are free.

@@ -1,8 +1,5 @@
 // Package bsmtp appends messages to a file as the SMTP commands that would deliver them (fetchmail(1), --bsmtp; the
-// form of RFC 2442 without its greeting).
-//
-// A message is gathered in a nameless temporary file and appended under a lock when it is whole, so that neither a
-// broken source nor another writer leaves half of it in the file; what a failing write has left is cut off again.
+// form of RFC 2442 without its greeting). Package journal says how a message is there whole or not at all.
 package bsmtp
 
 import (
@@ -10,23 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"fetchmail/deliver"
 	"fetchmail/deliver/dots"
+	"fetchmail/deliver/journal"
 )
-
-// file is what we need of an *os.File.
-type file interface {
-	io.ReadWriteSeeker
-	io.Closer
-	Sync() error
-	Truncate(size int64) error
-}
 
 // Options say where to write.
 type Options struct {
@@ -38,13 +28,15 @@ type Options struct {
 	Name string
 	// Stdout is where "-" writes; nil is our own.
 	Stdout io.Writer
+	// LockWait is how long to wait for other programs to unlock the file; 0 is journal.LockWait.
+	LockWait time.Duration
 }
 
 // Sink is a BSMTP file.
 type Sink struct {
-	opts  Options
-	spool func() (file, error)
-	open  func(path string) (file, error)
+	opts Options
+	open func(path string) (journal.File, error)
+	text *dots.Writer // its buffer serves one message after the other
 }
 
 var _ deliver.Sink = (*Sink)(nil)
@@ -57,29 +49,27 @@ func New(o Options) *Sink {
 	if o.Address == "" {
 		o.Address = "localhost"
 	}
-	return &Sink{opts: o, spool: openSpool, open: openLocked}
+	if o.LockWait <= 0 {
+		o.LockWait = journal.LockWait
+	}
+	return &Sink{opts: o, open: journal.Open, text: dots.New(nil)}
 }
 
-// openSpool makes a temporary file that has no name any more.
-func openSpool() (file, error) {
-	f, err := os.CreateTemp("", "fetchmail-bsmtp-")
-	if err != nil {
-		return nil, err
+// lock keeps other writers of this kind out; the end of f unlocks it.
+func lock(ctx context.Context, path string, f journal.File) error {
+	fd, ok := f.(interface{ Fd() uintptr })
+	if !ok {
+		return nil
 	}
-	return f, os.Remove(f.Name())
-}
-
-// openLocked opens a file for appending and locks it against other writers of this kind.
-func openLocked(path string) (file, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil && !errors.Is(err, syscall.EINVAL) {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return journal.Wait(ctx, path, func() (again bool, err error) {
+		switch err = syscall.Flock(int(fd.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+		case errors.Is(err, syscall.EINVAL): // nothing that can be locked
+			return false, nil
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return true, err
+		}
+		return false, err
+	})
 }
 
 // Name is the path.
@@ -93,15 +83,15 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 	if err := ctx.Err(); err != nil {
 		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
 	}
-	d := &delivery{sink: s}
-	for _, to := range e.To {
-		d.to = append(d.to, s.complete(to))
+	var to []string
+	for _, a := range e.To {
+		to = append(to, s.complete(a))
 	}
 	if strings.ContainsAny(e.From, unusable) { // nothing could be reported to such a sender
 		e.From = ""
 	}
-	if err := check(d.to); err != nil {
-		return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: deliver.AllAtEnd(d.to, deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
+	if err := check(to); err != nil {
+		return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: deliver.AllAtEnd(to, deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
 	}
 	if s.opts.Path != "-" {
 		f, err := s.open(s.opts.Path)
@@ -110,26 +100,38 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 		}
 		f.Close()
 	}
-	f, err := s.spool()
+	m, err := s.message()
 	if err != nil {
 		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
 	}
-	d.spool = f
-	d.text = dots.New(f)
-	if err := d.envelope(e.From); err != nil {
-		f.Close()
+	if _, err := m.Write(envelope(e.From, to)); err != nil {
+		m.Close()
 		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
 	}
-	return d, nil
+	s.text.Reset(m)
+	return &deliver.ToFile{To: to, Text: s.text, Undo: m.Close, Finish: func(ctx context.Context) error {
+		defer m.Close()
+		if err := s.text.Close(); err != nil {
+			return err
+		}
+		return s.append(ctx, m)
+	}}, nil
 }
 
-func (d *delivery) envelope(from string) error {
-	b := fmt.Appendf(nil, "MAIL FROM:<%s>\r\n", from)
-	for _, to := range d.to {
-		b = fmt.Appendf(b, "RCPT TO:<%s>\r\n", to)
+// message is where a message is gathered.
+func (s *Sink) message() (*journal.Message, error) {
+	if s.opts.Path == "-" {
+		return journal.Unnamed()
 	}
-	_, err := d.spool.Write(append(b, "DATA\r\n"...))
-	return err
+	return journal.New(s.opts.Path)
+}
+
+func envelope(from string, to []string) []byte {
+	b := fmt.Appendf(nil, "MAIL FROM:<%s>\r\n", from)
+	for _, a := range to {
+		b = fmt.Appendf(b, "RCPT TO:<%s>\r\n", a)
+	}
+	return append(b, "DATA\r\n"...)
 }
 
 // openFault speaks as the reference does.
@@ -178,92 +180,20 @@ func (s *Sink) complete(to string) string {
 	return to + "@" + s.opts.Address
 }
 
-// delivery is one message in its temporary file.
-type delivery struct {
-	sink  *Sink
-	to    []string
-	spool file
-	text  *dots.Writer
-	over  bool
-}
-
-// Recipients are all accepted: a file does not object.
-func (d *delivery) Recipients() deliver.Outcome {
-	return deliver.AllAtEnd(d.to, deliver.Accepted, deliver.Reply{})
-}
-
-// Write takes a part of the text; leading dots are doubled.
-func (d *delivery) Write(p []byte) (int, error) {
-	if d.over {
-		return 0, fs.ErrClosed
+// append adds a gathered message to the file, or nothing.
+func (s *Sink) append(ctx context.Context, m *journal.Message) error {
+	if s.opts.Path == "-" {
+		return m.CopyTo(s.opts.Stdout)
 	}
-	n, err := d.text.Write(p)
-	if err != nil {
-		return n, &deliver.Fault{Kind: deliver.File, Stage: deliver.AtText, Err: err}
-	}
-	return n, nil
-}
-
-// Abort forgets the message.
-func (d *delivery) Abort() error {
-	if d.over {
-		return nil
-	}
-	d.over = true
-	return d.spool.Close()
-}
-
-// Commit appends the message.
-func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
-	if d.over {
-		return deliver.Outcome{}, fs.ErrClosed
-	}
-	d.over = true
-	defer d.spool.Close()
-	err := ctx.Err()
-	if err == nil {
-		err = d.append()
-	}
-	if err != nil {
-		var f *deliver.Fault
-		if !errors.As(err, &f) {
-			f = &deliver.Fault{Kind: deliver.File, Stage: deliver.AtEnd, Err: err}
-		}
-		return deliver.AllAtEnd(d.to, deliver.Deferred, deliver.Reply{}), f
-	}
-	return deliver.AllAtEnd(d.to, deliver.Accepted, deliver.Reply{}), nil
-}
-
-func (d *delivery) append() error {
-	if err := d.text.Close(); err != nil {
-		return err
-	}
-	if _, err := d.spool.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	if d.sink.opts.Path == "-" {
-		_, err := io.Copy(d.sink.opts.Stdout, d.spool)
-		return err
-	}
-	f, err := d.sink.open(d.sink.opts.Path)
+	f, err := s.open(s.opts.Path)
 	if err != nil {
 		return openFault(err)
 	}
 	defer f.Close()
-	return appendWhole(f, d.spool)
-}
-
-// appendWhole copies all of r to the end of f, or nothing.
-func appendWhole(f file, r io.Reader) error {
-	size, seekErr := f.Seek(0, io.SeekEnd)
-	_, err := io.Copy(f, r)
-	if err == nil {
-		if err = f.Sync(); errors.Is(err, syscall.EINVAL) { // a pipe or a device
-			err = nil
-		}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.LockWait)
+	defer cancel()
+	if err := lock(ctx, s.opts.Path, f); err != nil {
+		return err
 	}
-	if err != nil && seekErr == nil {
-		return errors.Join(err, f.Truncate(size))
-	}
-	return err
+	return m.Append(f, journal.NoGap)
 }

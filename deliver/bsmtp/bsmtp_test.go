@@ -7,39 +7,29 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"fetchmail/deliver"
+	"fetchmail/deliver/journal"
+	"fetchmail/deliver/sinktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func send(s *Sink, e deliver.Envelope, text string) (deliver.Outcome, error) {
-	d, err := s.Begin(context.Background(), e)
-	if err != nil {
-		return deliver.Outcome{}, err
-	}
-	if _, err := io.WriteString(d, text); err != nil {
-		d.Abort()
-		return deliver.Outcome{}, err
-	}
-	return d.Commit(context.Background())
+func TestMain(m *testing.M) {
+	sinktest.DeliverForEver(func(path string) deliver.Sink { return New(Options{Path: path}) }, crashText)
+	goleak.VerifyTestMain(m)
 }
 
-func kind(err error) deliver.Kind {
-	var f *deliver.Fault
-	if errors.As(err, &f) {
-		return f.Kind
-	}
-	return 0
-}
-
-var joe = deliver.Envelope{From: "dora@far.example.org", To: []string{"joe"}, Size: 100, Body: "8BITMIME"}
+var (
+	joe  = sinktest.Joe
+	send = sinktest.Send
+	kind = sinktest.Kind
+)
 
 const one = "MAIL FROM:<dora@far.example.org>\r\nRCPT TO:<joe@localhost>\r\nDATA\r\nSubject: s\r\n\r\n..\r\n..dot\r\n.\r\n"
 
@@ -98,18 +88,7 @@ func TestCannotOpen(t *testing.T) {
 func TestAbortLeavesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
 	s := New(Options{Path: path})
-	d, err := s.Begin(context.Background(), joe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	io.WriteString(d, strings.Repeat("x", 1<<20))
-	d.Abort()
-	if _, err := d.Commit(context.Background()); err == nil {
-		t.Error("Commit after Abort")
-	}
-	if _, err := d.Write([]byte("x")); err == nil {
-		t.Error("Write after Abort")
-	}
+	sinktest.AbortIsFinal(t, s)
 	if got, _ := os.ReadFile(path); len(got) != 0 {
 		t.Errorf("%d octets", len(got))
 	}
@@ -138,72 +117,25 @@ func TestHostileAddressesAreRefused(t *testing.T) {
 	}
 }
 
-var errDisk = errors.New("no space left on device")
-
-// brokenFile fails in the middle of its nth write, or at Sync.
-type brokenFile struct {
-	file
-	writes int
-	sync   error
-}
-
-func (f *brokenFile) Write(p []byte) (int, error) {
-	if f.writes--; f.writes == 0 {
-		n, _ := f.file.Write(p[:len(p)/2])
-		return n, errDisk
-	}
-	return f.file.Write(p)
-}
-
-func (f *brokenFile) Sync() error {
-	if f.sync != nil {
-		return f.sync
-	}
-	return f.file.Sync()
-}
-
 func TestFailuresAreCutOff(t *testing.T) {
 	long := strings.Repeat("line\r\n", 100000)
-	for name, b := range map[string]brokenFile{"first write": {writes: 1}, "later write": {writes: 4}, "sync": {sync: errDisk}} {
+	for name, b := range map[string]sinktest.Broken{"first write": {Writes: 1}, "later write": {Writes: 4}, "sync": {SyncFail: sinktest.ErrDisk}} {
 		path := filepath.Join(t.TempDir(), "out")
 		s := New(Options{Path: path})
 		if _, err := send(s, joe, "Subject: s\r\n\r\n.\r\n.dot\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		s.open = func(path string) (file, error) {
-			f, err := openLocked(path)
-			b := b
-			b.file = f
-			return &b, err
+		s.open = func(path string) (journal.File, error) {
+			f, err := journal.Open(path)
+			return &sinktest.Broken{File: f.(*os.File), Writes: b.Writes, SyncFail: b.SyncFail}, err
 		}
 		o, err := send(s, joe, long)
-		if kind(err) != deliver.File || o.Delivered() || !errors.Is(err, errDisk) {
+		if kind(err) != deliver.File || o.Delivered() || !errors.Is(err, sinktest.ErrDisk) {
 			t.Errorf("%s: %+v, %v", name, o, err)
 		}
 		if got, _ := os.ReadFile(path); string(got) != one {
 			t.Errorf("%s: %d octets", name, len(got))
 		}
-	}
-}
-
-func TestFailingSpool(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "out")
-	s := New(Options{Path: path})
-	for _, writes := range []int{1, 2, 3} {
-		s.spool = func() (file, error) {
-			f, err := openSpool()
-			return &brokenFile{file: f, writes: writes}, err
-		}
-		if _, err := send(s, joe, strings.Repeat("line\r\n", 20000)); kind(err) != deliver.File {
-			t.Errorf("%d: %v", writes, err)
-		}
-	}
-	s.spool = func() (file, error) { return nil, errDisk }
-	if _, err := send(s, joe, "x"); kind(err) != deliver.File {
-		t.Error(err)
-	}
-	if got, _ := os.ReadFile(path); len(got) != 0 {
-		t.Errorf("%d octets", len(got))
 	}
 }
 
@@ -230,24 +162,77 @@ func TestTwoWritersDoNotMix(t *testing.T) {
 }
 
 func TestLargeMessageNeedsNoMemory(t *testing.T) {
-	s := New(Options{Path: filepath.Join(t.TempDir(), "out")})
-	chunk := bytes.Repeat([]byte("Dear reader, this is a line of text.\r\n"), 800)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	d, err := s.Begin(context.Background(), joe)
+	sinktest.LargeMessage(t, New(Options{Path: filepath.Join(t.TempDir(), "out")}))
+}
+
+func TestLockedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out")
+	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for size := 0; size < 100<<20; size += len(chunk) {
-		if _, err := d.Write(chunk); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := d.Commit(context.Background()); err != nil {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	runtime.ReadMemStats(&after)
-	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
-		t.Errorf("%d octets allocated", n)
+	s := New(Options{Path: path, LockWait: 2 * journal.Pause})
+	if o, err := send(s, joe, "x\n"); kind(err) != deliver.File || !errors.Is(err, journal.ErrLocked) || o.Delivered() {
+		t.Errorf("%+v, %v", o, err)
+	}
+	s.opts.LockWait = 20 * time.Second
+	time.AfterFunc(2*journal.Pause, func() { f.Close() })
+	if o, err := send(s, joe, "x\n"); err != nil || !o.Delivered() {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// A file that is none: nothing is made beside it, and nothing of it is cut off.
+func TestPipe(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if o, err := send(New(Options{Path: path}), joe, "Subject: s\r\n\r\n.\r\n.dot\r\n"); err != nil || !o.Delivered() {
+		t.Fatal(o, err)
+	}
+	got := make([]byte, len(one))
+	if _, err := io.ReadFull(r, got); err != nil || string(got) != one {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+var crashText = strings.Repeat("a line of the message\r\n", 50000)
+
+// SIGKILL at any instant: what was reported is there, and after the next message nothing is torn.
+func TestKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out")
+	const times = 10
+	reported := sinktest.Kill(t, path, times, 10*time.Millisecond)
+	if _, err := send(New(Options{Path: path}), joe, "Subject: s\r\n\r\n.\r\n.dot\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := os.ReadFile(path)
+	rest, ok := strings.CutSuffix(string(got), one)
+	if !ok {
+		t.Fatal("the last message is missing")
+	}
+	whole := "MAIL FROM:<dora@far.example.org>\r\nRCPT TO:<joe@localhost>\r\nDATA\r\n" + crashText + ".\r\n"
+	n := 0
+	for ; strings.HasPrefix(rest, whole); n++ {
+		rest = rest[len(whole):]
+	}
+	if rest != "" {
+		t.Errorf("behind %d messages %d octets are torn", n, len(rest))
+	}
+	if n < reported || n > reported+times {
+		t.Errorf("%d messages reported, %d there", reported, n)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
+		t.Errorf("%d files", len(left))
 	}
 }

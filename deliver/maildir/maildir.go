@@ -87,14 +87,14 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
 	}
 	name := unique()
-	d := &delivery{sink: s, to: e.To, name: name, tmp: filepath.Join(s.path, "tmp", name)}
+	d := &delivery{sink: s, name: name, tmp: filepath.Join(s.path, "tmp", name)}
 	f, err := s.sys.create(d.tmp)
 	if err != nil {
 		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
 	}
 	s.w.Reset(f)
-	d.f, d.w = f, s.w
-	return d, nil
+	d.f = f
+	return &deliver.ToFile{To: e.To, Text: s.w, Finish: d.finish, Undo: d.remove}, nil
 }
 
 // make creates what is missing of the Maildir.
@@ -107,8 +107,26 @@ func (s *Sink) make() error {
 			return err
 		}
 	}
+	s.tidy()
 	s.made = true
 	return nil
+}
+
+// forgotten is the age at which a file in tmp/ belongs to nobody any more: maildir(5).
+const forgotten = 36 * time.Hour
+
+// tidy removes what killed deliveries have left in tmp/. That it cannot be done does no harm.
+func (s *Sink) tidy() {
+	dir := filepath.Join(s.path, "tmp")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() && time.Since(fi.ModTime()) > forgotten {
+			s.sys.remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }
 
 var counter atomic.Int64
@@ -131,60 +149,21 @@ func unique() string {
 // delivery is one file in tmp/.
 type delivery struct {
 	sink *Sink
-	to   []string
 	name string
 	tmp  string
 	f    file
-	w    *bufio.Writer
-	over bool
 }
 
-// Recipients are all accepted: a Maildir is one mailbox.
-func (d *delivery) Recipients() deliver.Outcome {
-	return deliver.AllAtEnd(d.to, deliver.Accepted, deliver.Reply{})
-}
-
-// Write appends to the file in tmp/.
-func (d *delivery) Write(p []byte) (int, error) {
-	if d.over {
-		return 0, fs.ErrClosed
-	}
-	n, err := d.w.Write(p)
-	if err != nil {
-		return n, &deliver.Fault{Kind: deliver.File, Stage: deliver.AtText, Err: err}
-	}
-	return n, nil
-}
-
-// Abort removes the file.
-func (d *delivery) Abort() error {
-	if d.over {
-		return nil
-	}
-	d.over = true
+// remove takes the file away.
+func (d *delivery) remove() error {
 	d.f.Close()
 	return d.sink.sys.remove(d.tmp)
 }
 
-// Commit moves the file to new/. If that cannot be made to last, the file is taken away again where possible: the
+// finish moves the file to new/. If that cannot be made to last, the file is taken away again where possible: the
 // message stays on the server and would otherwise be there twice.
-func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
-	if d.over {
-		return deliver.Outcome{}, fs.ErrClosed
-	}
-	err := ctx.Err()
-	if err == nil {
-		err = d.finish()
-	}
-	if err != nil {
-		d.Abort()
-		return deliver.AllAtEnd(d.to, deliver.Deferred, deliver.Reply{}), &deliver.Fault{Kind: deliver.File, Stage: deliver.AtEnd, Err: err}
-	}
-	return deliver.AllAtEnd(d.to, deliver.Accepted, deliver.Reply{}), nil
-}
-
-func (d *delivery) finish() error {
-	if err := d.w.Flush(); err != nil {
+func (d *delivery) finish(context.Context) error {
+	if err := d.sink.w.Flush(); err != nil {
 		return err
 	}
 	if err := d.f.Sync(); err != nil {
@@ -202,12 +181,11 @@ func (d *delivery) finish() error {
 		sys.remove(final)
 		return err
 	}
-	d.over = true
 	return nil
 }
 
 // move links the file into new/, which never overwrites; where there are no links it is renamed. A name that stays in
-// tmp/ does no harm: readers of Maildirs remove it after 36 hours.
+// tmp/ does no harm: it is removed when it is old.
 func (d *delivery) move(final string) error {
 	sys := d.sink.sys
 	err := sys.link(d.tmp, final)

@@ -1,14 +1,10 @@
 package maildir
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -16,30 +12,17 @@ import (
 	"go.uber.org/goleak"
 
 	"fetchmail/deliver"
+	"fetchmail/deliver/sinktest"
 )
 
-const crashDir = "FETCHMAIL_TEST_MAILDIR"
-
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(crashDir); dir != "" {
-		deliverForEver(dir)
-	}
+	sinktest.DeliverForEver(func(path string) deliver.Sink { return New(path) }, crashText)
 	goleak.VerifyTestMain(m)
 }
 
-var joe = deliver.Envelope{From: "dora@far.example.org", To: []string{"joe"}}
+var joe = sinktest.Joe
 
-func send(s *Sink, text string) (deliver.Outcome, error) {
-	d, err := s.Begin(context.Background(), joe)
-	if err != nil {
-		return deliver.Outcome{}, err
-	}
-	if _, err := io.WriteString(d, text); err != nil {
-		d.Abort()
-		return deliver.Outcome{}, err
-	}
-	return d.Commit(context.Background())
-}
+func send(s *Sink, text string) (deliver.Outcome, error) { return sinktest.Send(s, joe, text) }
 
 // files are the contents of the files of a folder.
 func files(t *testing.T, dir string) []string {
@@ -86,23 +69,7 @@ func TestDelivery(t *testing.T) {
 
 func TestAbortLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	d, err := New(dir).Begin(context.Background(), joe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Write([]byte("half a mess"))
-	if err := d.Abort(); err != nil {
-		t.Error(err)
-	}
-	if err := d.Abort(); err != nil {
-		t.Error("second Abort:", err)
-	}
-	if _, err := d.Commit(context.Background()); err == nil {
-		t.Error("Commit after Abort")
-	}
-	if _, err := d.Write([]byte("x")); err == nil {
-		t.Error("Write after Abort")
-	}
+	sinktest.AbortIsFinal(t, New(dir))
 	if n := len(files(t, dir+"/new")) + len(files(t, dir+"/tmp")); n != 0 {
 		t.Errorf("%d files", n)
 	}
@@ -127,7 +94,7 @@ func TestCancelledCommit(t *testing.T) {
 	}
 }
 
-var errDisk = errors.New("no space left on device")
+var errDisk = sinktest.ErrDisk
 
 // brokenFile fails where it is told to.
 type brokenFile struct {
@@ -214,75 +181,52 @@ func TestFailuresThatDoNoHarm(t *testing.T) {
 	}
 }
 
-func crashText() string { return strings.Repeat("a line of the message\n", 5000) + "end\n" }
-
-// deliverForEver is what the killed process does: it writes a line to its standard output for each message that it
-// reports as delivered.
-func deliverForEver(dir string) {
-	s := New(dir)
-	for {
-		if o, err := send(s, crashText()); err != nil || !o.Delivered() {
-			os.Exit(1)
-		}
-		os.Stdout.WriteString("+")
-	}
-}
+var crashText = strings.Repeat("a line of the message\n", 5000) + "end\n"
 
 // SIGKILL at any instant: what was reported is there, and nothing in new/ is partial.
 func TestKill(t *testing.T) {
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	reported := 0
-	for i := range 20 {
-		cmd := exec.Command(exe)
-		cmd.Env = append(os.Environ(), crashDir+"="+dir)
-		var out bytes.Buffer
-		cmd.Stdout = &out
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(20+i*7) * time.Millisecond)
-		cmd.Process.Kill()
-		cmd.Wait()
-		reported += out.Len()
-	}
+	const times = 20
+	reported := sinktest.Kill(t, dir, times, 7*time.Millisecond)
 	got := files(t, dir+"/new")
-	if len(got) < reported || len(got) > reported+20 {
+	if len(got) < reported || len(got) > reported+times {
 		t.Errorf("%d messages reported, %d in new", reported, len(got))
 	}
 	for _, text := range got {
-		if text != crashText() {
+		if text != crashText {
 			t.Fatalf("a partial message of %d octets", len(text))
 		}
 	}
 }
 
-func TestLargeMessageNeedsNoMemory(t *testing.T) {
+// What killed deliveries have left in tmp/ goes when it is old, and nothing else does.
+func TestOldFilesInTmp(t *testing.T) {
 	dir := t.TempDir()
-	s := New(dir)
-	chunk := bytes.Repeat([]byte("Dear reader, this is a line of text.\n"), 800)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	d, err := s.Begin(context.Background(), joe)
-	if err != nil {
+	if _, err := send(New(dir), "x\n"); err != nil {
 		t.Fatal(err)
 	}
-	for size := 0; size < 100<<20; size += len(chunk) {
-		if _, err := d.Write(chunk); err != nil {
-			t.Fatal(err)
+	old := time.Now().Add(-37 * time.Hour)
+	for _, name := range []string{"tmp/old", "tmp/young", "new/old", "cur/old"} {
+		os.WriteFile(filepath.Join(dir, name), nil, 0o600)
+		if strings.HasSuffix(name, "old") {
+			os.Chtimes(filepath.Join(dir, name), old, old)
 		}
 	}
-	if _, err := d.Commit(context.Background()); err != nil {
+	os.Mkdir(dir+"/tmp/folder", 0o700)
+	os.Chtimes(dir+"/tmp/folder", old, old)
+	if _, err := send(New(dir), "x\n"); err != nil {
 		t.Fatal(err)
 	}
-	runtime.ReadMemStats(&after)
-	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
-		t.Errorf("%d octets allocated", n)
+	left, _ := filepath.Glob(dir + "/*/*")
+	for i := range left {
+		left[i] = strings.TrimPrefix(left[i], dir+"/")
+	}
+	if got := strings.Join(left, " "); !strings.HasPrefix(got, "cur/old new/") || !strings.HasSuffix(got, " new/old tmp/folder tmp/young") {
+		t.Error(got)
 	}
 }
+
+func TestLargeMessageNeedsNoMemory(t *testing.T) { sinktest.LargeMessage(t, New(t.TempDir())) }
 
 func BenchmarkMessages(b *testing.B) {
 	s := New(b.TempDir())

@@ -12,44 +12,40 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"fetchmail/deliver/journal"
 )
 
-// pollLock is the time between two attempts; staleLock is the age at which a dot-lock whose owner cannot be asked is
-// taken for forgotten, as other delivery agents do.
-const (
-	pollLock  = 50 * time.Millisecond
-	staleLock = 5 * time.Minute
-)
-
-var errLocked = errors.New("mailbox is locked by another program")
+// staleLock is the age at which a dot-lock whose owner cannot be asked is taken for forgotten, as other delivery agents
+// do.
+const staleLock = 5 * time.Minute
 
 // dotLock makes path.lock. Where the directory does not let us, the fcntl lock must do.
 func dotLock(ctx context.Context, path string) (unlock func(), err error) {
 	lock := path + ".lock"
-	for {
+	unlock = func() {}
+	err = journal.Wait(ctx, path, func() (again bool, err error) {
 		switch err := makeDotLock(path, lock); {
 		case err == nil:
-			return func() { os.Remove(lock) }, nil
+			unlock = func() { os.Remove(lock) }
+			return false, nil
 		case errors.Is(err, fs.ErrPermission):
-			return func() {}, nil
-		case errors.Is(err, fs.ErrNotExist): // another process has tidied up in between
-		case !errors.Is(err, fs.ErrExist):
-			return nil, err
+			return false, nil
+		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist): // the latter: another process has tidied up in between
+			return false, err
 		}
 		if isStale(lock) {
 			os.Remove(lock)
-			continue
 		}
-		if err := pause(ctx, path); err != nil {
-			return nil, err
-		}
-	}
+		return true, nil
+	})
+	return unlock, err
 }
 
 // makeDotLock makes the lock with our number in it from the start, by a link: a process that is killed in between must
 // not leave a lock of which nobody can tell whose it is.
 func makeDotLock(path, lock string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(gatheredName(path))+"lock-*")
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(journal.Beside(path))+"lock-*")
 	if err != nil {
 		return err
 	}
@@ -79,27 +75,13 @@ func isStale(lock string) bool {
 }
 
 // fcntlLock locks the whole file; it is unlocked when it is closed.
-func fcntlLock(ctx context.Context, f file) error {
+func fcntlLock(ctx context.Context, path string, f journal.File) error {
 	fd, ok := f.(interface{ Fd() uintptr })
 	if !ok {
 		return nil
 	}
-	for {
-		err := syscall.FcntlFlock(fd.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart})
-		if err == nil || !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EACCES) {
-			return err
-		}
-		if err := pause(ctx, "mailbox"); err != nil {
-			return err
-		}
-	}
-}
-
-func pause(ctx context.Context, what string) error {
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w (%w)", what, errLocked, ctx.Err())
-	case <-time.After(pollLock):
-		return nil
-	}
+	return journal.Wait(ctx, path, func() (again bool, err error) {
+		err = syscall.FcntlFlock(fd.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart})
+		return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES), err
+	})
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,18 +17,16 @@ import (
 	"go.uber.org/goleak"
 
 	"fetchmail/deliver"
+	"fetchmail/deliver/journal"
+	"fetchmail/deliver/sinktest"
 )
 
-const crashFile = "FETCHMAIL_TEST_MBOX"
-
 func TestMain(m *testing.M) {
-	if path := os.Getenv(crashFile); path != "" {
-		deliverForEver(path)
-	}
+	sinktest.DeliverForEver(func(path string) deliver.Sink { return open(path) }, crashText)
 	goleak.VerifyTestMain(m)
 }
 
-var joe = deliver.Envelope{From: "dora@far.example.org", To: []string{"joe"}}
+var joe = sinktest.Joe
 
 const fromDora = "From dora@far.example.org Fri Jan  3 10:01:00 2020\n"
 
@@ -39,17 +36,7 @@ func open(path string) *Sink {
 	return s
 }
 
-func send(s *Sink, text string) (deliver.Outcome, error) {
-	d, err := s.Begin(context.Background(), joe)
-	if err != nil {
-		return deliver.Outcome{}, err
-	}
-	if _, err := io.WriteString(d, text); err != nil {
-		d.Abort()
-		return deliver.Outcome{}, err
-	}
-	return d.Commit(context.Background())
-}
+func send(s *Sink, text string) (deliver.Outcome, error) { return sinktest.Send(s, joe, text) }
 
 func read(t *testing.T, path string) string {
 	t.Helper()
@@ -140,7 +127,7 @@ func FuzzQuoter(f *testing.F) {
 		q.reset(&out)
 		for rest := []byte(text); len(rest) > 0; {
 			n := min(len(rest), int(step%7)+1)
-			if err := q.write(rest[:n]); err != nil {
+			if _, err := q.Write(rest[:n]); err != nil {
 				t.Fatal(err)
 			}
 			rest = rest[n:]
@@ -156,65 +143,23 @@ func FuzzQuoter(f *testing.F) {
 
 func TestAbortLeavesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mbox")
-	d, err := open(path).Begin(context.Background(), joe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Write(make([]byte, 1<<20))
-	if err := d.Abort(); err != nil {
-		t.Error(err)
-	}
-	if _, err := d.Commit(context.Background()); err == nil {
-		t.Error("Commit after Abort")
-	}
-	if _, err := d.Write([]byte("x")); err == nil {
-		t.Error("Write after Abort")
-	}
+	sinktest.AbortIsFinal(t, open(path))
 	alone(t, path)
 }
 
-var errDisk = errors.New("no space left on device")
-
-type brokenFile struct {
-	*os.File
-	writes int
-	sync   error
-}
-
-func (f *brokenFile) Write(p []byte) (int, error) {
-	if f.writes--; f.writes == 0 {
-		n, _ := f.File.Write(p[:len(p)/2])
-		return n, errDisk
-	}
-	return f.File.Write(p)
-}
-
-// ReadFrom keeps io.Copy from going past Write.
-func (f *brokenFile) ReadFrom(r io.Reader) (int64, error) {
-	return io.Copy(struct{ io.Writer }{f}, r)
-}
-
-func (f *brokenFile) Sync() error {
-	if f.sync != nil {
-		return f.sync
-	}
-	return f.File.Sync()
-}
-
 func TestFailuresAreCutOff(t *testing.T) {
-	for name, b := range map[string]brokenFile{"first write": {writes: 1}, "later write": {writes: 4}, "sync": {sync: errDisk}} {
+	for name, b := range map[string]sinktest.Broken{"first write": {Writes: 1}, "later write": {Writes: 4}, "sync": {SyncFail: sinktest.ErrDisk}} {
 		path := filepath.Join(t.TempDir(), "mbox")
 		s := open(path)
 		if _, err := send(s, "first\n"); err != nil {
 			t.Fatal(err)
 		}
-		s.open = func(path string) (file, error) {
-			f, err := openMailbox(path)
-			return &brokenFile{f.(*os.File), b.writes, b.sync}, err
+		s.open = func(path string) (journal.File, error) {
+			f, err := journal.Open(path)
+			return &sinktest.Broken{File: f.(*os.File), Writes: b.Writes, SyncFail: b.SyncFail}, err
 		}
 		o, err := send(s, strings.Repeat("line\n", 100000))
-		var f *deliver.Fault
-		if !errors.As(err, &f) || f.Kind != deliver.File || !errors.Is(err, errDisk) || o.Delivered() {
+		if sinktest.Kind(err) != deliver.File || !errors.Is(err, sinktest.ErrDisk) || o.Delivered() {
 			t.Errorf("%s: %+v, %v", name, o, err)
 		}
 		if got := read(t, path); got != fromDora+"first\n\n" {
@@ -231,11 +176,11 @@ func TestWaitsForTheDotLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(path)
-	s.opts.LockWait = 2 * pollLock
-	if o, err := send(s, "x\n"); !errors.Is(err, errLocked) || o.Delivered() {
+	s.opts.LockWait = 2 * journal.Pause
+	if o, err := send(s, "x\n"); !errors.Is(err, journal.ErrLocked) || o.Delivered() {
 		t.Errorf("%+v, %v", o, err)
 	}
-	time.AfterFunc(2*pollLock, func() { os.Remove(lock) })
+	time.AfterFunc(2*journal.Pause, func() { os.Remove(lock) })
 	s.opts.LockWait = 20 * time.Second
 	if o, err := send(s, "x\n"); err != nil || !o.Delivered() {
 		t.Errorf("%+v, %v", o, err)
@@ -281,8 +226,8 @@ func TestWaitsForTheFcntlLock(t *testing.T) {
 	}
 	io.ReadFull(out, make([]byte, 7))
 	s := open(path)
-	s.opts.LockWait = 2 * pollLock
-	if o, err := send(s, "x\n"); !errors.Is(err, errLocked) || o.Delivered() {
+	s.opts.LockWait = 2 * journal.Pause
+	if o, err := send(s, "x\n"); !errors.Is(err, journal.ErrLocked) || o.Delivered() {
 		t.Errorf("%+v, %v", o, err)
 	}
 	in.Close()
@@ -292,47 +237,12 @@ func TestWaitsForTheFcntlLock(t *testing.T) {
 	}
 }
 
-func TestTornMessageOfADeadProcessIsCutOff(t *testing.T) {
-	first := fromDora + "first\n\n"
-	gathered := fromDora + "second\n\n"
-	for _, c := range []struct{ name, box, at, want string }{
-		{"torn", first + gathered[:20], "@%d", first},
-		{"nothing written", first, "@%d", first},
-		{"whole", first + gathered, "@%d", first + gathered},
-		{"somebody else's", first + "From x\n\n", "@%d", first + "From x\n\n"},
-		{"somebody else's behind a torn one", first + gathered[:20] + "\nFrom x\n\n", "@%d", first + gathered[:20] + "\nFrom x\n\n"},
-		{"truncated by its owner", "", "@%d", ""},
-		{"not announced", first + gathered[:20], "", first + gathered[:20]},
-		{"a number too large", first + gathered[:20], "@%d0000000000000000000", first + gathered[:20]},
-	} {
-		path := filepath.Join(t.TempDir(), "mbox")
-		os.WriteFile(path, []byte(c.box), 0o600)
-		name := gatheredName(path) + "123"
-		if c.at != "" {
-			name += fmt.Sprintf(c.at, len(first))
-		}
-		os.WriteFile(name, []byte(gathered), 0o600)
-		f, err := openMailbox(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := recoverTorn(f, path); err != nil {
-			t.Errorf("%s: %v", c.name, err)
-		}
-		f.Close()
-		if got := read(t, path); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
-		alone(t, path)
-	}
-}
-
 // What others have put beside the mailbox is neither believed nor waited for.
 func TestForeignFilesBesideTheMailbox(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mbox")
 	box := fromDora + "first\n\n"
 	os.WriteFile(path, []byte(box), 0o600)
-	name := gatheredName(path)
+	name := journal.Beside(path)
 	if err := syscall.Mkfifo(name+"1@0", 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -431,43 +341,13 @@ func testUnwritable(t *testing.T, dir string) {
 	alone(t, path)
 }
 
-func crashText() string { return strings.Repeat("a line of the message\n", 50000) + "end\n" }
-
-func deliverForEver(path string) {
-	s := open(path)
-	for {
-		if o, err := send(s, crashText()); err != nil || !o.Delivered() {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Stdout.WriteString("+")
-	}
-}
+var crashText = strings.Repeat("a line of the message\n", 50000) + "end\n"
 
 // SIGKILL at any instant: what was reported is there, and after the next delivery nothing is torn.
 func TestKill(t *testing.T) {
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(t.TempDir(), "mbox")
-	reported := 0
-	for i := range 20 {
-		cmd := exec.Command(exe)
-		cmd.Env = append(os.Environ(), crashFile+"="+path)
-		var out, errs bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &errs
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(20+i*5) * time.Millisecond)
-		cmd.Process.Kill()
-		cmd.Wait()
-		reported += out.Len()
-		if errs.Len() > 0 {
-			t.Error(errs.String())
-		}
-	}
+	const times = 20
+	reported := sinktest.Kill(t, path, times, 5*time.Millisecond)
 	if _, err := send(open(path), "last\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -475,7 +355,7 @@ func TestKill(t *testing.T) {
 	if !ok {
 		t.Fatal("the last message is missing")
 	}
-	one := fromDora + crashText() + "\n"
+	one := fromDora + crashText + "\n"
 	n := 0
 	for ; strings.HasPrefix(rest, one); n++ {
 		rest = rest[len(one):]
@@ -483,33 +363,14 @@ func TestKill(t *testing.T) {
 	if rest != "" {
 		t.Errorf("behind %d messages %d octets are torn", n, len(rest))
 	}
-	if n < reported || n > reported+20 {
+	if n < reported || n > reported+times {
 		t.Errorf("%d messages reported, %d there", reported, n)
 	}
 	alone(t, path)
 }
 
 func TestLargeMessageNeedsNoMemory(t *testing.T) {
-	s := open(filepath.Join(t.TempDir(), "mbox"))
-	chunk := bytes.Repeat([]byte("Dear reader, this is a line of text.\n"), 800)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	d, err := s.Begin(context.Background(), joe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for size := 0; size < 100<<20; size += len(chunk) {
-		if _, err := d.Write(chunk); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := d.Commit(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	runtime.ReadMemStats(&after)
-	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
-		t.Errorf("%d octets allocated", n)
-	}
+	sinktest.LargeMessage(t, open(filepath.Join(t.TempDir(), "mbox")))
 }
 
 func BenchmarkQuoter(b *testing.B) {
@@ -519,7 +380,7 @@ func BenchmarkQuoter(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		q.reset(io.Discard)
-		q.write(text)
+		q.Write(text)
 		q.end()
 	}
 }

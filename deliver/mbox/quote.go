@@ -30,7 +30,9 @@ func (q *quoter) raw(s string) error {
 	return err
 }
 
-func (q *quoter) write(p []byte) error {
+// Write never tells less than all, or an error.
+func (q *quoter) Write(p []byte) (int, error) {
+	all := len(p)
 	for len(p) > 0 {
 		if q.start {
 			p = q.lineStart(p)
@@ -44,8 +46,10 @@ func (q *quoter) write(p []byte) error {
 		q.start = p[i-1] == '\n'
 		p = p[i:]
 	}
-	_, err := q.w.Write(nil) // a bufio.Writer keeps its first error
-	return err
+	if _, err := q.w.Write(nil); err != nil { // a bufio.Writer keeps its first error
+		return 0, err
+	}
+	return all, nil
 }
 
 // lineStart takes one octet while it is open whether the line must be quoted.

@@ -1,0 +1,86 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// gap is an empty line.
+func gap(io.ReaderAt, int64) (string, error) { return "\n", nil }
+
+func TestTornMessageOfADeadProcessIsCutOff(t *testing.T) {
+	first := "first\n"
+	gathered := "second message, which is longer\n"
+	for _, c := range []struct{ name, box, at, want string }{
+		{"torn", first + "\n" + gathered[:20], "@%d", first},
+		{"nothing written", first, "@%d", first},
+		{"whole", first + "\n" + gathered, "@%d", first + "\n" + gathered},
+		{"somebody else's", first + "From x\n\n", "@%d", first + "From x\n\n"},
+		{"somebody else's behind a torn one", first + "\n" + gathered[:20] + "\nFrom x\n\n", "@%d", first + "\n" + gathered[:20] + "\nFrom x\n\n"},
+		{"truncated by its owner", "", "@%d", ""},
+		{"not announced", first + "\n" + gathered[:20], "", first + "\n" + gathered[:20]},
+		{"a number too large", first + "\n" + gathered[:20], "@%d0000000000000000000", first + "\n" + gathered[:20]},
+	} {
+		path := filepath.Join(t.TempDir(), "mbox")
+		os.WriteFile(path, []byte(c.box), 0o600)
+		name := Beside(path) + "123"
+		if c.at != "" {
+			name += fmt.Sprintf(c.at, len(first))
+		}
+		os.WriteFile(name, []byte(gathered), 0o600)
+		f, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := recoverTorn(f, path, gap); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		f.Close()
+		if got, _ := os.ReadFile(path); string(got) != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+		if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
+			t.Errorf("%s: %d files", c.name, len(left))
+		}
+	}
+}
+
+func TestSymbolicLinks(t *testing.T) {
+	dir := t.TempDir()
+	os.WriteFile(dir+"/target", []byte("x"), 0o600)
+	os.Symlink(dir+"/target", dir+"/link")
+	f, err := Open(dir + "/link")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if os.Geteuid() != 0 {
+		return // cannot give the link away
+	}
+	if err := os.Lchown(dir+"/link", 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := Open(dir + "/link"); err == nil {
+		f.Close()
+		t.Error("somebody else's link was followed")
+	}
+}
+
+func TestWaitEnds(t *testing.T) {
+	boom := errors.New("boom")
+	n := 0
+	if err := Wait(t.Context(), "x", func() (bool, error) { n++; return n < 3, boom }); err != boom || n != 3 {
+		t.Error(n, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := Wait(ctx, "x", func() (bool, error) { return true, nil }); !errors.Is(err, ErrLocked) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
