@@ -3,13 +3,11 @@ package mda
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,32 +15,28 @@ import (
 	"go.uber.org/goleak"
 
 	"fetchmail/deliver"
+	"fetchmail/deliver/sinktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+var killText = strings.Repeat("a line of the message\n", 5000) + "end\n"
+
+func TestMain(m *testing.M) {
+	sinktest.DeliverForEver(func(dir string) deliver.Sink {
+		return New(Options{Command: "cat >" + dir + "/part.$$ && mv " + dir + "/part.$$ " + dir + "/whole.$$"})
+	}, killText)
+	goleak.VerifyTestMain(m)
+}
 
 const text = "Subject: s\n\n.body\n"
 
+var (
+	joe  = sinktest.Joe
+	kind = sinktest.Kind
+)
+
 func send(s *Sink, e deliver.Envelope, text string) (deliver.Outcome, error) {
-	d, err := s.Begin(context.Background(), e)
-	if err != nil {
-		return deliver.Outcome{}, err
-	}
-	if _, err := io.WriteString(d, text); err != nil {
-		return deliver.Outcome{}, err
-	}
-	return d.Commit(context.Background())
+	return sinktest.Send(s, e, text)
 }
-
-func kind(err error) deliver.Kind {
-	var f *deliver.Fault
-	if errors.As(err, &f) {
-		return f.Kind
-	}
-	return 0
-}
-
-var joe = deliver.Envelope{From: "dora@far.example.org", To: []string{"joe"}}
 
 func TestMessageAndArgumentsArrive(t *testing.T) {
 	dir := t.TempDir()
@@ -162,26 +156,21 @@ func TestNULInAddressIsRefused(t *testing.T) {
 	}
 }
 
-// An agent that delivers at end of file must not see one: not even its children.
+// No agent sees anything of a message that does not come to its end.
 func TestAbortDeliversNothing(t *testing.T) {
 	dir := t.TempDir()
-	s := New(Options{Command: "touch " + dir + "/started; (cat >" + dir + "/tmp && mv " + dir + "/tmp " + dir + "/delivered)"})
-	for range 10 {
-		d, err := s.Begin(context.Background(), joe)
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.WriteString(d, "half a mess")
-		waitFor(t, filepath.Join(dir, "started"))
-		if err := d.Abort(); err != nil {
-			t.Error(err)
-		}
-		if _, err := d.Commit(context.Background()); err == nil {
-			t.Error("Commit after Abort")
-		}
+	s := New(Options{Command: "touch " + dir + "/started; cat >" + dir + "/delivered"})
+	sinktest.AbortIsFinal(t, s)
+	d, err := s.Begin(context.Background(), joe)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "delivered")); err == nil {
-		t.Error("half a message was delivered")
+	io.WriteString(d, "half a mess")
+	if err := d.Abort(); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Error("an agent was started")
 	}
 }
 
@@ -196,22 +185,73 @@ func waitFor(t *testing.T, path string) {
 }
 
 func TestCancelKillsTheGroup(t *testing.T) {
+	for _, text := range []string{text, strings.Repeat("x", 1<<20)} {
+		dir := t.TempDir()
+		ctx, cancel := context.WithCancel(context.Background())
+		d, err := New(Options{Command: "sleep 60 & echo $! >" + dir + "/child; mv " + dir + "/child " + dir + "/started; sleep 60"}).Begin(ctx, joe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(d, text)
+		go func() {
+			waitFor(t, dir+"/started")
+			cancel()
+		}()
+		begun := time.Now()
+		o, err := d.Commit(ctx)
+		if o.Delivered() || time.Since(begun) > 30*time.Second {
+			t.Errorf("%+v, %v after %v", o, err, time.Since(begun))
+		}
+		if _, err := d.Write([]byte("x")); err == nil {
+			t.Error("Write after Commit")
+		}
+		child, err := os.ReadFile(dir + "/started")
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone := func() bool { // or waits for init to notice
+			stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(child)) + "/stat")
+			return err != nil || strings.Contains(string(stat), ") Z ")
+		}
+		for end := time.Now().Add(20 * time.Second); !gone(); time.Sleep(2 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("what the agent has started still runs")
+			}
+		}
+	}
+}
+
+// SIGKILL must not make an agent take half a message for a whole one: sinktest.Kill reports what this process has said
+// before it died, and every file that an agent has finished is whole.
+func TestKill(t *testing.T) {
 	dir := t.TempDir()
-	ctx, cancel := context.WithCancel(context.Background())
-	s := New(Options{Command: "touch " + dir + "/started; sleep 60 & sleep 60; touch " + dir + "/done"})
-	d, err := s.Begin(ctx, joe)
-	if err != nil {
-		t.Fatal(err)
+	const times = 10
+	reported := sinktest.Kill(t, dir, times, 10*time.Millisecond)
+	time.Sleep(200 * time.Millisecond) // the last agent goes on
+	got, _ := filepath.Glob(dir + "/whole.*")
+	if len(got) < reported || len(got) > reported+times {
+		t.Errorf("%d messages reported, %d there", reported, len(got))
 	}
-	waitFor(t, filepath.Join(dir, "started"))
-	time.AfterFunc(20*time.Millisecond, cancel)
-	begun := time.Now()
-	o, err := d.Commit(context.Background())
-	if o.Delivered() || time.Since(begun) > 30*time.Second {
-		t.Errorf("%+v, %v after %v", o, err, time.Since(begun))
+	for _, name := range got {
+		if b, _ := os.ReadFile(name); string(b) != killText {
+			t.Fatalf("a partial message of %d octets", len(b))
+		}
 	}
-	if _, err := d.Write([]byte("x")); err == nil {
-		t.Error("Write after Commit")
+}
+
+func TestLongMessagesAreFed(t *testing.T) {
+	for _, size := range []int{pipeSize - 1, pipeSize, pipeSize + 1, 1 << 20} {
+		dir := t.TempDir()
+		s := New(Options{Command: "sleep 0.01; cat >" + dir + "/text"})
+		for range 2 {
+			want := strings.Repeat("0123456789abcdef", size/16+1)[:size]
+			if o, err := send(s, joe, want); err != nil || !o.Delivered() {
+				t.Fatal(o, err)
+			}
+			if got, _ := os.ReadFile(dir + "/text"); string(got) != want {
+				t.Errorf("%d octets of %d", len(got), size)
+			}
+		}
 	}
 }
 
@@ -228,9 +268,10 @@ func TestTimeLimit(t *testing.T) {
 }
 
 func TestCannotStart(t *testing.T) {
-	_, err := New(Options{Command: strings.Repeat("x", 4<<20)}).Begin(context.Background(), joe)
-	if kind(err) != deliver.Local {
-		t.Error(err)
+	for _, text := range []string{text, strings.Repeat("x", 1<<20)} {
+		if o, err := send(New(Options{Command: strings.Repeat("x", 4<<20)}), joe, text); kind(err) != deliver.Local || o.Delivered() {
+			t.Error(o, err)
+		}
 	}
 }
 
@@ -252,30 +293,9 @@ func TestDaemonLeftBehind(t *testing.T) {
 
 func TestLargeMessageNeedsNoMemory(t *testing.T) {
 	dir := t.TempDir()
-	d, err := New(Options{Command: "wc -c >" + dir + "/n"}).Begin(context.Background(), joe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chunk := bytes.Repeat([]byte("Dear reader, this is a line of text.\n"), 800)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	size := 0
-	for size < 100<<20 {
-		n, err := d.Write(chunk)
-		if err != nil {
-			t.Fatal(err)
-		}
-		size += n
-	}
-	if o, err := d.Commit(context.Background()); err != nil || !o.Delivered() {
-		t.Fatal(o, err)
-	}
-	runtime.ReadMemStats(&after)
-	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
-		t.Errorf("%d octets allocated", n)
-	}
-	if got, _ := os.ReadFile(dir + "/n"); strings.TrimSpace(string(got)) != fmt.Sprint(size) {
-		t.Errorf("%s octets arrived of %d", got, size)
+	n := sinktest.LargeMessage(t, New(Options{Command: "wc -c >" + dir + "/n"}))
+	if got, _ := os.ReadFile(dir + "/n"); strings.TrimSpace(string(got)) != fmt.Sprint(n) {
+		t.Errorf("%s octets arrived of %d", got, n)
 	}
 }
 
