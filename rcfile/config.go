@@ -97,6 +97,7 @@ type User struct {
 	SMTPName     string
 	Antispam     []int // antispam: reply codes; none = off
 	MDA          string
+	MDATimeout   int // mdatimeout (ours): seconds for one message, default 1000, 0 = without end
 	BSMTP        string
 	LMTP         bool
 	Maildir      string // maildir (ours): path of a Maildir

@@ -262,6 +262,9 @@ func (r *resolver) userDefaults(s *Server, u *User) {
 	if !u.set.has(d.fastuidl) {
 		u.FastUIDL = 4
 	}
+	if !u.set.has(option("mdatimeout").index) {
+		u.MDATimeout = 1000 // as long as Postfix's command_time_limit
+	}
 	u.ExpungeSet = u.set.has(d.expunge)
 	u.SSLProtoSet = u.set.has(d.sslproto)
 	u.PasswordFDSet = u.set.has(d.passwordfd)

@@ -12,10 +12,7 @@ import (
 	"fetchmail/protocols/mailtest/real"
 )
 
-const (
-	bulk  = 2000 // messages in a mailbox
-	kills = 20
-)
+const bulk = 2000 // messages in a mailbox
 
 // numbered makes n different messages of 1 to 8 KB, with dots, long lines and 8-bit octets in them.
 func numbered(n int) (mails []real.Mail, sums map[[32]byte]int) {
@@ -24,7 +21,6 @@ func numbered(n int) (mails []real.Mail, sums map[[32]byte]int) {
 	for i := range n {
 		var b bytes.Buffer
 		fmt.Fprintf(&b, "From: sender%d@far.example.org\nTo: alice@mail.example.test\nSubject: number %d\nMessage-ID: <%d@far.example.org>\n\n", i%7, i, i)
-		start := b.Len()
 		fmt.Fprintf(&b, "This is message %d.\n", i)
 		for size := 1000 + rnd.IntN(7000); b.Len() < size; {
 			switch rnd.IntN(12) {
@@ -45,10 +41,13 @@ func numbered(n int) (mails []real.Mail, sums map[[32]byte]int) {
 			}
 		}
 		mails = append(mails, real.Mail{Text: b.Bytes()})
-		sums[sha256.Sum256(b.Bytes()[start:])]++
+		sums[sum(b.Bytes())]++
 	}
 	return mails, sums
 }
+
+// sum tells bodies apart.
+func sum(text []byte) [32]byte { return sha256.Sum256(body(text)) }
 
 var bulkProtocols = []string{"POP3", "IMAP"}
 
@@ -63,7 +62,7 @@ func compare(t *testing.T, came []real.Mail, sent map[[32]byte]int, times int) (
 	t.Helper()
 	got := map[[32]byte]int{}
 	for _, m := range came {
-		got[sha256.Sum256(body(m.Text))]++
+		got[sum(m.Text)]++
 	}
 	lost, foreign := 0, 0
 	for sum := range sent {
@@ -130,7 +129,7 @@ func TestKilledAtRandomInstants(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 0))
 			span := wholeRun(t, p, proto, mails) / 10
 			killed, times := 0, 1
-			for killed < kills {
+			for killed < killTimes(t) {
 				r, err := c.runKilled(time.Duration(1+rnd.Int64N(int64(span))), "-s")
 				if err != nil {
 					t.Fatal(err)

@@ -83,17 +83,7 @@ func pollOnce(t *testing.T, p *place, bin, rc, sink string) poll {
 	p.Postfix.Empty(t, "user1")
 	p.Dovecot.Put(t, "alice", "", real.Texts(letters...)...)
 	c := newClient(t, bin)
-	box := filepath.Join(c.home, "Maildir")
-	c.write(t, "procmailrc", "DEFAULT="+box+"/\nLOGFILE="+c.home+"/procmail.log\n:0\n$DEFAULT\n")
-	c.write(t, "mailfilter", "to \""+box+"\"\n")
-	if sink == "maildrop" { // which makes no Maildir
-		for _, dir := range []string{"", "tmp", "new", "cur"} {
-			if err := os.Mkdir(filepath.Join(box, dir), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			c.own(t, filepath.Join(box, dir))
-		}
-	}
+	c.agents(t)
 	c.rc(t, strings.ReplaceAll(p.fill(rc), p.dir, c.home))
 	r := c.run(t)
 	if r.code != 0 {
@@ -105,6 +95,20 @@ func pollOnce(t *testing.T, p *place, bin, rc, sink string) poll {
 	}
 	slices.Sort(got.delivered) // Postfix delivers side by side
 	return got
+}
+
+// agents makes what procmail and maildrop need to deliver into a Maildir in the home.
+func (c *client) agents(t *testing.T) {
+	t.Helper()
+	box := filepath.Join(c.home, "Maildir")
+	c.write(t, "procmailrc", "DEFAULT="+box+"/\nLOGFILE="+c.home+"/procmail.log\n:0\n$DEFAULT\n")
+	c.write(t, "mailfilter", "to \""+box+"\"\n")
+	for _, dir := range []string{"", "tmp", "new", "cur"} { // maildrop makes no Maildir
+		if err := os.Mkdir(filepath.Join(box, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		c.own(t, filepath.Join(box, dir))
+	}
 }
 
 // arrived returns what a sink has got.

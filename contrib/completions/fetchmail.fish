@@ -78,6 +78,7 @@ complete -c fetchmail -l passwordfile -r -F -d 'read the password from the first
 complete -c fetchmail -l passwordfd -x -d 'read the password from a descriptor'
 complete -c fetchmail -l maildir -r -F -d 'deliver into a Maildir'
 complete -c fetchmail -l mbox -r -F -d 'append to an mbox file'
+complete -c fetchmail -l mdatimeout -x -d 'longest time that an MDA may work on one message'
 complete -c fetchmail -l moveto -x -d 'move messages to this folder instead of deleting them'
 complete -c fetchmail -l sslmode -l tlsmode -x -a 'none wrapped starttls=may starttls=must' -d 'how the connection is encrypted'
 complete -c fetchmail -l forceidle -d 'use IDLE though it is not advertised'

@@ -39,7 +39,7 @@ func (a *account) sink(host string, rep *report.Reporter) deliver.Sink {
 	case u.Mbox != "":
 		return mbox.New(mbox.Options{Path: a.path(u.Mbox)})
 	case u.MDA != "":
-		return mda.New(mda.Options{Command: u.MDA})
+		return mda.New(mda.Options{Command: u.MDA, TimeLimit: time.Duration(u.MDATimeout) * time.Second, User: agentOwner})
 	}
 	return smtp.New(a.listener(host, rep))
 }

@@ -43,8 +43,8 @@ type Options struct {
 	Name string
 	// TimeLimit ends an agent that works longer on one message; 0 is without limit.
 	TimeLimit time.Duration
-	// Credential is the user to run as; nil is the running user.
-	Credential *syscall.Credential
+	// User tells whom to run as; nil, also its answer, is the running user.
+	User func() (*syscall.Credential, error)
 	// Stdout and Stderr of the agent; nil are our own.
 	Stdout, Stderr io.Writer
 	// Trace is told the command line; may be nil.
@@ -204,19 +204,26 @@ func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
 
 // start runs the agent with the message before it.
 func (d *delivery) start() error {
+	o, group := d.sink.opts, 0
+	var who *syscall.Credential
+	if o.User != nil {
+		var err error
+		if who, err = o.User(); err != nil {
+			return err
+		}
+	}
 	in, err := d.input()
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	o, group := d.sink.opts, 0
 	if d.feed != nil {
 		group = d.feed.Process.Pid
 	}
 	d.cmd = &exec.Cmd{Path: "/bin/sh", Args: []string{"sh", "-c", d.line}} // as popen(3) names it
 	d.cmd.Stdin, d.cmd.Stdout, d.cmd.Stderr = in, o.Stdout, o.Stderr
 	d.cmd.WaitDelay = lingering
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: group, Credential: o.Credential}
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: group, Credential: who}
 	if err := d.cmd.Start(); err != nil {
 		if d.feed != nil {
 			d.feed.Process.Kill()
