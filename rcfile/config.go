@@ -196,6 +196,13 @@ const (
 	AuthExternal    Auth = "external"
 	AuthAPOP        Auth = "apop"
 	AuthOAuthBearer Auth = "oauthbearer" // also xoauth2
+
+	// Ours: SASL mechanisms by their name; AuthSCRAM is the best of its family that the server has.
+	AuthPlain       Auth = "plain"
+	AuthLogin       Auth = "login"
+	AuthSCRAM       Auth = "scram"
+	AuthSCRAMSHA1   Auth = "scram-sha-1"
+	AuthSCRAMSHA256 Auth = "scram-sha-256"
 )
 
 // position is a place in a run control file; a zero line means the command line.

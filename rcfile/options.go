@@ -122,7 +122,7 @@ func newTable() *optionTable {
 func option(name string) *Option { return table().names[name] }
 
 // newAuthTypes is how many of the choices of auth fetchmail 6.4 does not know; they are the last ones.
-const newAuthTypes = 4
+const newAuthTypes = 9
 
 func w(words ...string) []string { return words }
 
@@ -182,7 +182,7 @@ func serverRows() []Option {
 			Help: "prefix to remove from local user id", at: func(t target) any { return &t.server.QVirtual }},
 		{Name: "auth", Words: w("auth", "authenticate"), Flags: w("auth"), Kind: Choice, Arg: "type", Dump: "auth", sticky: true,
 			Choices: w("any", "password", "kerberos", "kerberos_v4", "kerberos_v5", "gssapi", "cram-md5", "cram", "otp", "msn", "ntlm", "ssh", "external",
-				"implicit", "apop", "oauthbearer", "xoauth2"),
+				"implicit", "apop", "oauthbearer", "xoauth2", "plain", "login", "scram", "scram-sha-1", "scram-sha-256"),
 			Help: "authentication type (see manual)", at: func(t target) any { return &t.server.Auth }, apply: setAuth},
 		{Name: "dns", Words: w("dns"), Dump: "dns", negatable: true, joined: true, Help: "enable DNS lookup for multidrop",
 			at: func(t target) any { return &t.server.DNS }},

@@ -244,6 +244,11 @@ var authLines = map[Auth]string{
 	AuthSSH:         "End-to-end encryption assumed.",
 	AuthAPOP:        "APOP authentication will be forced.",
 	AuthOAuthBearer: "OAUTHBEARER authentication will be forced.",
+	AuthPlain:       "PLAIN authentication will be forced.",
+	AuthLogin:       "LOGIN authentication will be forced.",
+	AuthSCRAM:       "SCRAM authentication will be forced.",
+	AuthSCRAMSHA1:   "SCRAM-SHA-1 authentication will be forced.",
+	AuthSCRAMSHA256: "SCRAM-SHA-256 authentication will be forced.",
 }
 
 func (r *reporter) auth(s *Server) {

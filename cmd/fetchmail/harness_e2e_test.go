@@ -65,6 +65,7 @@ type client struct {
 	bin, home string
 	user      string
 	uid, gid  int
+	env       []string // besides the usual
 }
 
 func newClient(t testing.TB, bin string) *client {
@@ -136,6 +137,7 @@ func (c *client) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.bin, args...)
 	cmd.Dir = c.home
 	cmd.Env = []string{"HOME=" + c.home, "PATH=" + os.Getenv("PATH"), "LC_ALL=C", "USER=" + c.user, "LOGNAME=" + c.user}
+	cmd.Env = append(cmd.Env, c.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if os.Getuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(c.uid), Gid: uint32(c.gid)}

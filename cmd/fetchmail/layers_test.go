@@ -53,6 +53,7 @@ var home = map[string][]string{
 	"github.com/knadh/go-pop3":         {"protocols/pop3"},
 	"github.com/emersion/go-imap":      {"protocols/imap", "protocols/mailtest", "cmd/fetchmail/demo"},
 	"github.com/emersion/go-smtp":      {"deliver/smtp", "protocols/mailtest", "cmd/fetchmail/demo"},
+	"github.com/jcmturner/gokrb5":      {"protocols/auth"},
 	"github.com/alecthomas/participle": {"rcfile"},
 	"github.com/spf13/pflag":           {"rcfile", "cmd/fetchmail"},
 }

@@ -9,7 +9,7 @@ _fetchmail() {
 		COMPREPLY=($(compgen -W 'auto pop2 pop3 apop rpop kpop sdps imap etrn odmr' -- "$cur"))
 		return ;;
 	--auth)
-		COMPREPLY=($(compgen -W 'any password kerberos kerberos_v4 kerberos_v5 gssapi cram-md5 cram otp msn ntlm ssh external implicit apop oauthbearer xoauth2' -- "$cur"))
+		COMPREPLY=($(compgen -W 'any password kerberos kerberos_v4 kerberos_v5 gssapi cram-md5 cram otp msn ntlm ssh external implicit apop oauthbearer xoauth2 plain login scram scram-sha-1 scram-sha-256' -- "$cur"))
 		return ;;
 	--retrieve-error)
 		COMPREPLY=($(compgen -W 'abort continue markseen' -- "$cur"))

@@ -13,9 +13,8 @@ func (a *account) check() error {
 	default:
 		return a.refuse("protocol " + string(s.Protocol) + " is not supported yet")
 	}
-	switch s.Auth {
-	case rcfile.AuthKerberosV4, rcfile.AuthKerberosV5, rcfile.AuthGSSAPI:
-		return a.refuse("auth " + string(s.Auth) + " is not supported yet; try another value, or leave it out")
+	if s.Auth == rcfile.AuthKerberosV4 {
+		return a.refuse("auth " + string(s.Auth) + " is not supported: Kerberos 4 is broken and no server speaks it any more; Kerberos 5 is auth gssapi")
 	}
 	switch {
 	case s.Interface != "":
@@ -36,7 +35,7 @@ func (a *account) refuse(why string) error { return &Error{a.server.Name, why} }
 // ignored are the options that change nothing here, and why. Every other one is read by this package or by the command.
 var ignored = map[string]string{
 	"Properties":   "for extension scripts",
-	"Principal":    "for Kerberos, which is refused",
+	"Principal":    "for Kerberos 4, which is refused",
 	"FetchDomains": "for ETRN and ODMR, which are refused",
 	"FastUIDL":     "the whole listing costs one round trip",
 	"Skip":         "Active says it",

@@ -54,6 +54,8 @@ type Offer struct {
 	LoginDisabled bool
 	// Secure: nobody listens: TLS, a plugin, or a server on this machine.
 	Secure bool
+	// Ticket tells whether the user has a Kerberos ticket; it is asked only where that matters. nil is no.
+	Ticket func() bool
 	// TLS: the connection itself is under TLS (mechanisms with channel binding).
 	TLS bool
 }
@@ -75,7 +77,7 @@ func AsksCapabilities(p Protocol, auth string) bool {
 	if p != POP3 {
 		return p == IMAP
 	}
-	return !slices.Contains([]string{"password", "ntlm", "msn", "external", "ssh", "implicit", "kerberos_v5"}, canonical(auth))
+	return !slices.Contains([]string{"password", "ntlm", "msn", "ssh"}, canonical(auth))
 }
 
 // canonical is the value of auth in lower case, its aliases resolved.
@@ -85,6 +87,8 @@ func canonical(auth string) string {
 		return "any"
 	case "implicit":
 		return "ssh"
+	case "kerberos_v5": // fetchmail 6.4 speaks a protocol of its own, which no server knows
+		return "gssapi"
 	case "xoauth2":
 		return "oauthbearer"
 	default:
@@ -96,7 +100,7 @@ func canonical(auth string) string {
 // than password, cram-md5, ntlm, msn or otp suppresses fetchmail's normal inquiry for a password".
 func NeedsPassword(auth string) bool {
 	switch canonical(auth) {
-	case "ssh", "external", "gssapi", "kerberos", "kerberos_v4", "kerberos_v5":
+	case "ssh", "external", "gssapi", "kerberos", "kerberos_v4":
 		return false
 	}
 	return true
@@ -126,6 +130,9 @@ func (c *Choice) any(o Offer) {
 	if o.Protocol == IMAP {
 		order = []string{"CRAM-MD5", "NTLM"}
 		c.external(o)
+	}
+	if offers(o.Mechs, "GSSAPI") && o.Ticket != nil && o.Ticket() {
+		c.sasl("GSSAPI")
 	}
 	for _, mech := range order {
 		if offers(o.Mechs, mech) && Supported(mech) {

@@ -41,6 +41,9 @@ func TestChoose(t *testing.T) {
 		{POP3, "ntlm", "", "NTLM", "", ""},
 		{POP3, "msn", "PLAIN", "MSN", "", ""},
 		{POP3, "", "NTLM OTP X-OTP GSSAPI EXTERNAL CRAM-MD5 MSN LOGIN PLAIN SCRAM-SHA-1", "NTLM CRAM-MD5 password", "", ""},
+		{POP3, "gssapi", "GSSAPI CRAM-MD5", "GSSAPI", "", ""},
+		{POP3, "", "TICKET NTLM OTP GSSAPI EXTERNAL CRAM-MD5", "GSSAPI NTLM CRAM-MD5 password", "", ""},
+		{POP3, "", "TICKET NTLM CRAM-MD5", "NTLM CRAM-MD5 password", "", ""},
 		{POP3, "ssh", "", "none", "", ""},
 		{APOPOnly, "", "CRAM-MD5", "apop", "", ""},
 		{APOPOnly, "ssh", "", "apop", "", ""},
@@ -57,6 +60,9 @@ func TestChoose(t *testing.T) {
 		{IMAP, "cram-md5", "", "CRAM-MD5", "", ""},
 		{IMAP, "cram-md5", "OFF", "CRAM-MD5", "", ""},
 		{IMAP, "", "CRAM-MD5 NTLM OTP X-OTP GSSAPI EXTERNAL MSN LOGIN", "CRAM-MD5 NTLM password", noIR, ""},
+		{IMAP, "", "IR TICKET CRAM-MD5 NTLM OTP GSSAPI EXTERNAL", "EXTERNAL GSSAPI CRAM-MD5 NTLM password", "", ""},
+		{IMAP, "gssapi", "GSSAPI", "GSSAPI", "", ""},
+		{IMAP, "gssapi", "CRAM-MD5", "", "", runOutIM},
 		{IMAP, "ntlm", "CRAM-MD5", "", "", runOutIM},
 		{IMAP, "ntlm", "CRAM-MD5 NTLM", "NTLM", "", ""},
 		{IMAP, "msn", "MSN NTLM", "", "", runOutIM},
@@ -66,7 +72,7 @@ func TestChoose(t *testing.T) {
 		{IMAP, "ssh", "PLAIN", "none", "", ""},
 
 		{POP3, "external", "EXTERNAL", "EXTERNAL", "", ""},
-		{POP3, "gssapi", "GSSAPI", "", "h: --auth gssapi requested but it is not supported.", runOutPOP},
+		{POP3, "kerberos_v5", "GSSAPI", "GSSAPI", "", ""},
 		{POP3, "otp", "OTP", "OTP", "", ""},
 		{POP3, "otp", "PLAIN", "", "", runOutPOP},
 		{POP3, "Implicit", "", "none", "", ""},
@@ -87,7 +93,8 @@ func TestChoose(t *testing.T) {
 	} {
 		mechs := strings.Fields(c.mechs)
 		got := Choose(Offer{Protocol: c.proto, Auth: c.auth, Host: "h", Mechs: mechs, SASLIR: offers(mechs, "IR"),
-			LoginDisabled: offers(mechs, "OFF"), Secure: offers(mechs, "S"), TLS: offers(mechs, "TLS")})
+			LoginDisabled: offers(mechs, "OFF"), Secure: offers(mechs, "S"), TLS: offers(mechs, "TLS"),
+			Ticket: func() bool { return offers(mechs, "TICKET") }})
 		if show(got.Ways) != c.ways || strings.Join(got.Notes, "\n") != c.notes || strings.Join(got.RunOut, "\n") != c.out {
 			t.Errorf("%d %q %q: got %q, notes %q, run out %q; want %q, %q, %q", c.proto, c.auth, c.mechs,
 				show(got.Ways), got.Notes, got.RunOut, c.ways, c.notes, c.out)
@@ -113,7 +120,7 @@ func TestNoWayIsOfferedWithoutAReason(t *testing.T) {
 
 func TestAsksCapabilitiesAsTheReference(t *testing.T) {
 	for auth, want := range map[string]bool{"": true, "any": true, "cram-md5": true, "otp": true, "gssapi": true,
-		"password": false, "ntlm": false, "msn": false, "external": false, "ssh": false} {
+		"password": false, "ntlm": false, "msn": false, "external": true, "ssh": false} {
 		if got := AsksCapabilities(POP3, auth); got != want {
 			t.Errorf("%q: %v", auth, got)
 		}

@@ -21,6 +21,7 @@
 //	SCRAM-SHA-1, -SHA-256   RFC 5802, RFC 7677, also -PLUS: tls-exporter (RFC 9266) and tls-server-end-point (RFC 5929)
 //	OAUTHBEARER             RFC 7628
 //	XOAUTH2                 Google, Microsoft
+//	GSSAPI                  RFC 4752: Kerberos 5 (RFC 4120, RFC 4121), AES only; tickets in files, or a keytab
 //	NTLM, MSN               MS-NLMP, version 2
 //	OTP                     RFC 2444, RFC 2289
 //	APOP                    RFC 1939, section 7 (a command of POP3, not SASL)

@@ -60,6 +60,16 @@ func (e *Refusal) Error() string {
 	return s
 }
 
+// Cause is a line about what kept us, not the server, from logging in: there is no ticket, or the server's words
+// could not be accepted. It is "" where the server has refused us.
+func (e *Refusal) Cause() string {
+	var token *ErrToken
+	if e.Err == nil || errors.As(e.Err, &token) || e.Mech == "CRAM-MD5" { // for which the reference has its own line
+		return ""
+	}
+	return e.Mech + ": " + strings.TrimPrefix(e.Err.Error(), e.Mech+": ")
+}
+
 // Unwrap returns the mechanism's error.
 func (e *Refusal) Unwrap() error { return e.Err }
 

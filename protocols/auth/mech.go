@@ -55,6 +55,8 @@ func (c *client) Late() bool { return c.late }
 type Server struct {
 	Host string
 	Port int
+	// Service is the registered name of the protocol: "imap" or "pop" (GSSAPI).
+	Service string
 	// TLS is the state of the connection; nil if it is plain.
 	TLS *tls.ConnectionState
 }
@@ -65,6 +67,7 @@ var mechanisms = map[string]func(user, secret string, s Server) (sasl.Client, er
 	"LOGIN":              login,
 	"CRAM-MD5":           cramMD5,
 	"EXTERNAL":           external,
+	"GSSAPI":             gssapiMech,
 	"OAUTHBEARER":        oauthBearer,
 	"XOAUTH2":            xoauth2,
 	"NTLM":               ntlm,
@@ -77,7 +80,7 @@ var mechanisms = map[string]func(user, secret string, s Server) (sasl.Client, er
 }
 
 // New makes a client for a mechanism. The secret is the password, or the token of OAUTHBEARER and XOAUTH2; EXTERNAL
-// has none. A user or secret that the mechanism cannot carry (NUL, control characters) is an error.
+// and GSSAPI have none. A user or secret that the mechanism cannot carry (NUL, control characters) is an error.
 func New(mech, user, secret string, s Server) (sasl.Client, error) {
 	build, ok := mechanisms[strings.ToUpper(mech)]
 	if !ok {
@@ -93,7 +96,9 @@ func Supported(mech string) bool {
 }
 
 // NeedsSecret tells whether the mechanism works with a password or token.
-func NeedsSecret(mech string) bool { return !strings.EqualFold(mech, "EXTERNAL") }
+func NeedsSecret(mech string) bool {
+	return !strings.EqualFold(mech, "EXTERNAL") && !strings.EqualFold(mech, "GSSAPI")
+}
 
 func noControl(what, s string) error {
 	if i := strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {

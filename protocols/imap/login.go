@@ -11,6 +11,7 @@ import (
 
 	"fetchmail/protocols"
 	"fetchmail/protocols/auth"
+	"fetchmail/protocols/wire"
 )
 
 // login proves who we are, in the ways that auth.Choose finds fit.
@@ -21,7 +22,7 @@ func (g *guest) login(ctx context.Context) error {
 	}
 	fault := &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Forced: choice.Forced}
 	var refused string
-	for _, way := range choice.Ways {
+	for i, way := range choice.Ways {
 		secret, err := g.secret(ctx, way)
 		if err != nil {
 			return g.noSecret(err)
@@ -35,13 +36,19 @@ func (g *guest) login(ctx context.Context) error {
 			return err
 		}
 		refused, fault.Op, fault.Reply, fault.Err = secret, no.Mech, no.Reply, no.Err
+		fault.Detail = nil
+		if line := no.Cause(); line != "" && i == len(choice.Ways)-1 {
+			fault.Detail = []string{line}
+		} else if line != "" {
+			g.trace(wire.Note, "fetchmail: "+line) // what is to come may do better
+		}
 	}
 	if refused != "" {
 		if again, err := g.onceMore(ctx, choice.Ways[len(choice.Ways)-1], refused); again {
 			return err
 		}
 	}
-	fault.Detail = choice.RunOut
+	fault.Detail = append(fault.Detail, choice.RunOut...)
 	return fault
 }
 
@@ -62,7 +69,7 @@ func (g *guest) onceMore(ctx context.Context, way auth.Way, refused string) (tri
 // offer tells the chooser what it must know of the server.
 func (g *guest) offer() auth.Offer {
 	o := auth.Offer{Protocol: auth.IMAP, Auth: g.o.Auth, Host: g.o.Host, SASLIR: g.has("SASL-IR"),
-		LoginDisabled: g.has("LOGINDISABLED"), TLS: g.conn.TLSState() != nil}
+		LoginDisabled: g.has("LOGINDISABLED"), TLS: g.conn.TLSState() != nil, Ticket: auth.HasTicket}
 	o.Secure = o.TLS || g.o.Dialer.Plugin != "" || loopback(g.conn.PeerIP())
 	for _, c := range g.caps {
 		if mech, ok := strings.CutPrefix(c, "AUTH="); ok {
@@ -112,7 +119,7 @@ func (g *guest) try(ctx context.Context, way auth.Way, secret string) error {
 }
 
 func (g *guest) server() auth.Server {
-	s := auth.Server{Host: g.conn.Host(), TLS: g.conn.TLSState()}
+	s := auth.Server{Host: g.conn.Host(), Service: "imap", TLS: g.conn.TLSState()}
 	s.Port, _ = strconv.Atoi(g.o.Service)
 	if _, port, err := net.SplitHostPort(g.conn.RemoteAddr().String()); err == nil {
 		s.Port, _ = strconv.Atoi(port)

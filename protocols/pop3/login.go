@@ -200,7 +200,7 @@ func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 func (s *Session) login(ctx context.Context) error {
 	choice := auth.Choose(auth.Offer{
 		Protocol: s.o.dialect(), Auth: s.o.Auth, Host: s.conn.Host(), Mechs: s.caps.mechanisms, SASLIR: true,
-		Secure: s.private(), TLS: s.conn.TLSState() != nil,
+		Secure: s.private(), TLS: s.conn.TLSState() != nil, Ticket: auth.HasTicket,
 	})
 	for _, n := range choice.Notes {
 		s.o.warn(n)
@@ -259,9 +259,14 @@ func (s *Session) secret(ctx context.Context, ways []auth.Way) (string, error) {
 // tryWays returns nil after the first way that the server accepts. Only a plain refusal leads to the next one.
 func (s *Session) tryWays(ways []auth.Way, secret string) error {
 	var last error
-	for _, w := range ways {
+	for i, w := range ways {
 		if last = s.tryWay(w, secret); last == nil {
 			return nil
+		}
+		if f := protocols.AsFault(last); i < len(ways)-1 {
+			for _, line := range f.Detail {
+				s.o.note(line) // what is to come may do better
+			}
 		}
 		if s.line.err != nil || protocols.AsFault(last).Kind != protocols.Auth {
 			return last
@@ -339,7 +344,7 @@ func loginKind(reply string) protocols.Kind {
 
 // sasl logs in with a SASL mechanism: RFC 5034.
 func (s *Session) sasl(mech, secret string) error {
-	client, err := auth.New(mech, s.o.User, secret, auth.Server{Host: s.o.Host, TLS: s.conn.TLSState()})
+	client, err := auth.New(mech, s.o.User, secret, auth.Server{Host: s.o.Host, Service: "pop", TLS: s.conn.TLSState()})
 	if err != nil {
 		return &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Op: "AUTH " + mech, Err: err}
 	}
@@ -357,7 +362,12 @@ func (s *Session) sasl(mech, secret string) error {
 		return s.fault(protocols.LoggingIn, op)
 	case errors.As(err, &no):
 		f := &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Op: op, Reply: s.line.lastLine(), Err: no.Err}
-		if ch.challenges > 0 {
+		if line := no.Cause(); line != "" {
+			f.Detail = []string{line}
+		}
+		if !ch.begun {
+			f.Reply = ""
+		} else if ch.challenges > 0 {
 			f.Kind = loginKind(f.Reply)
 		} else if mech == "CRAM-MD5" {
 			s.o.warn("could not decode BASE64 challenge") // as the reference says it
@@ -371,6 +381,7 @@ func (s *Session) sasl(mech, secret string) error {
 // channel carries a SASL exchange past go-pop3, which knows no continuation. It implements auth.Channel.
 type channel struct {
 	s          *Session
+	begun      bool
 	challenges int
 }
 
@@ -379,6 +390,7 @@ func (c *channel) InitialLimit() int { return 200 }
 
 // Begin sends AUTH.
 func (c *channel) Begin(mech string, initial *string) error {
+	c.begun = true
 	line := "AUTH " + mech
 	c.s.line.show = line
 	if initial != nil {

@@ -1,5 +1,5 @@
-// Package real starts real mail servers for tests: a private Dovecot and a private Postfix on loopback, each with
-// folders, ports and certificates of its own, and finds the programs that tests compare with or deliver to.
+// Package real starts real mail servers for tests: a private Dovecot, a private Postfix and a private KDC of Kerberos on
+// loopback, each with folders, ports and certificates of its own, and finds the programs that tests compare with or deliver to.
 //
 // Nothing that runs on the machine already is touched: configuration, queue, mailboxes, sockets and logs live in a
 // folder below /dev/shm (or the usual folder for temporary files) that is removed when the test ends, and the ports

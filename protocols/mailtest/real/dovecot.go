@@ -31,6 +31,7 @@ type DovecotOptions struct {
 	Mechanisms []string
 	NoTLS      bool   // STLS and STARTTLS are not offered, POP3S and IMAPS not there
 	RequireTLS bool   // no password in clear: LOGINDISABLED; Dovecot.Host is then 127.0.0.2
+	KDC        *KDC   // whose services the mechanism gssapi stands for
 	ClientCert bool   // clients are asked for a certificate; auth external takes the user from its common name
 	Settings   string // further lines of dovecot.conf; the last value counts
 }
@@ -65,6 +66,11 @@ func StartDovecot(t testing.TB, o DovecotOptions) *Dovecot {
 			Missing(t, "Dovecot has no %s (Debian package %s)", strings.ToUpper(name), pkg)
 		}
 	}
+	if o.KDC != nil {
+		if _, err := os.Stat("/usr/lib/dovecot/modules/auth/libmech_gssapi.so"); err != nil {
+			Missing(t, "Dovecot has no GSSAPI (Debian package dovecot-gssapi)")
+		}
+	}
 	if o.Users == nil {
 		o.Users = map[string]string{"alice": "secret", "bob": "secret2"}
 	}
@@ -78,6 +84,9 @@ func StartDovecot(t testing.TB, o DovecotOptions) *Dovecot {
 	d.Certs = *newCerts(t, d.dir)
 	d.LMTPSocket = filepath.Join(d.dir, "run", "lmtp")
 	d.writeFiles(t)
+	if slices.Contains(o.Mechanisms, "otp") {
+		d.writeOTP(t)
+	}
 	var err error
 	for range startTries {
 		if err = d.start(t, bin, o); err == nil {
@@ -128,6 +137,42 @@ func (d *Dovecot) writeFiles(t testing.TB) {
 	}
 }
 
+// writeOTP makes the database for the mechanism otp, which Dovecot writes to: a password of OTP is good once.
+func (d *Dovecot) writeOTP(t testing.TB) {
+	t.Helper()
+	if _, err := os.Stat("/usr/lib/dovecot/modules/auth/libdriver_sqlite.so"); err != nil {
+		Missing(t, "Dovecot has no SQLite (Debian package dovecot-sqlite)")
+	}
+	dir := filepath.Join(d.dir, "otp")
+	db := filepath.Join(dir, "db")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	sql := "CREATE TABLE users (username TEXT, password TEXT);\n"
+	for name, password := range d.Users {
+		out, err := exec.Command(program(t, "doveadm", "dovecot-core"), "-c", "/dev/null", "pw", "-s", "OTP", "-p", password, "-u", name).Output()
+		if err != nil {
+			t.Fatal("doveadm pw: ", err)
+		}
+		sql += fmt.Sprintf("INSERT INTO users VALUES ('%s', '%s');\n", name, bytes.TrimSpace(out))
+	}
+	cmd := exec.Command(program(t, "sqlite3", "sqlite3"), db)
+	cmd.Stdin = strings.NewReader(sql)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("sqlite3: %v\n%s", err, out)
+	}
+	conf := fmt.Sprintf("driver = sqlite\nconnect = %s\npassword_query = SELECT password FROM users WHERE username = '%%u'\n"+
+		"update_query = UPDATE users SET password = '%%w' WHERE username = '%%u'\n", db)
+	if err := os.WriteFile(filepath.Join(d.dir, "otp.conf"), []byte(conf), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for path, mode := range map[string]os.FileMode{dir: 0o777, db: 0o666} { // Dovecot's process for this has its own account
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func (d *Dovecot) start(t testing.TB, bin string, o DovecotOptions) error {
 	ports := FreePorts(t, 5)
 	d.POP3, d.POP3S, d.IMAP, d.IMAPS, d.LMTP = ports[0], ports[1], ports[2], ports[3], ports[4]
@@ -138,7 +183,7 @@ func (d *Dovecot) start(t testing.TB, bin string, o DovecotOptions) error {
 	err := dovecotTemplate.Execute(&conf, map[string]any{
 		"Dir": d.dir, "D": d, "O": o, "Owner": d.owner.name, "Group": d.owner.group, "UID": d.owner.uid, "GID": d.owner.gid,
 		"Root": os.Getuid() == 0, "Mechanisms": strings.Join(o.Mechanisms, " "),
-		"OAuth": mechanism("oauthbearer", "xoauth2"), "External": mechanism("external"),
+		"OAuth": mechanism("oauthbearer", "xoauth2"), "External": mechanism("external"), "OTP": mechanism("otp"),
 	})
 	if err != nil {
 		return err
