@@ -7,6 +7,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"io"
 )
 
@@ -110,6 +111,27 @@ type Delivery interface {
 	Commit(ctx context.Context) (Outcome, error)
 	// Abort gives up: the receiver must not deliver what was written.
 	Abort() error
+}
+
+// Send hands a whole message to a sink and returns what its recipients said. An error (a *Fault, or that of write) means
+// that no verdict was heard.
+func Send(ctx context.Context, s Sink, e Envelope, write func(io.Writer) error) (Outcome, error) {
+	d, err := s.Begin(ctx, e)
+	var f *Fault
+	if errors.As(err, &f) && f.Kind == Refusal {
+		return f.Outcome, nil
+	} else if err != nil {
+		return Outcome{}, err
+	}
+	if err := write(d); err != nil {
+		d.Abort()
+		return Outcome{}, err
+	}
+	out, err := d.Commit(ctx)
+	if errors.As(err, &f) && f.Kind == Refusal {
+		return f.Outcome, nil
+	}
+	return out, err
 }
 
 // Kind says what sort of trouble a Fault is; comments give the exit status of fetchmail(1).

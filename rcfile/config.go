@@ -102,6 +102,8 @@ type User struct {
 	LMTP         bool
 	Maildir      string // maildir (ours): path of a Maildir
 	Mbox         string // mbox (ours): path of an mbox file
+	OnReject     string // onreject (ours): keep, bounce or deadletter; "" = as softbounce and bouncemail say
+	DeadLetter   string // path of a Maildir, for onreject deadletter
 
 	Keep           bool
 	FetchAll       bool

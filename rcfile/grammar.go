@@ -301,7 +301,10 @@ func parseOption(lex *lexer.PeekingLexer, o *Option, negated bool, t target) err
 	case Numbers:
 		return parseNumbers(lex, o, t)
 	case Choice:
-		return parseChoice(lex, o, t)
+		if err := parseChoice(lex, o, t); err != nil || o.Name != "onreject" || t.user.OnReject != "deadletter" {
+			return err
+		}
+		return parseText(lex, option("deadletter"), t) // the folder stands behind the word
 	case Skip:
 		return parseEnvelope(lex, o, t)
 	case Service, Port:

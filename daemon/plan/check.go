@@ -24,8 +24,8 @@ func (a *account) check() error {
 	case u.MoveTo != "" && s.Protocol != rcfile.IMAP && s.Protocol != rcfile.Auto:
 		return a.refuse("option moveto needs protocol IMAP")
 	}
-	if a.Daemon && u.Limit > 0 && u.Warnings > 0 && !u.LimitFlush {
-		a.Warn("warning: " + s.Name + ": messages above the limit are named in the log only; mail about them (option warnings) is not sent yet")
+	if u.OnReject == "deadletter" && u.DeadLetter == "" {
+		return a.refuse("onreject deadletter needs the name of a folder")
 	}
 	return nil
 }

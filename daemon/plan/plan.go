@@ -31,6 +31,7 @@ type Facts struct {
 	Version  string
 	Check    bool // only count messages
 	Daemon   bool // empty mailboxes are not worth a line
+	Detached bool // nobody sees the output
 	Logged   bool // standard output is a log: every line gets the program's name
 	Silent   bool
 	Verbose  int
@@ -125,6 +126,8 @@ type Plan struct {
 	ledger *ledger.Ledger
 	idfile string
 	ports  map[string]string // of each user@host, the service that was seen first
+	// memories are what outlives a poll, of each task by its place in the record.
+	memories map[string]*poll.Memory
 }
 
 // Error says that an option cannot work.
@@ -137,13 +140,16 @@ func (e *Error) Error() string { return e.Label + ": " + e.Why }
 
 // New makes a task of every active account, in the order of the file, and opens the record of fetched messages. Its
 // error is an *Error, or says what is wrong with the record.
-func New(c *rcfile.Config, f Facts) (*Plan, error) {
+func New(c *rcfile.Config, f Facts) (*Plan, error) { return open(c, f, nil) }
+
+// open is New; known are the memories of accounts from the plan before.
+func open(c *rcfile.Config, f Facts, known map[string]*poll.Memory) (*Plan, error) {
 	led, err := ledger.Open(c.IDFile)
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{ledger: led, idfile: c.IDFile, ports: map[string]string{}}
-	if err := p.fill(c, f); err != nil {
+	p := newPlan(led, c.IDFile)
+	if err := p.fill(c, f, known); err != nil {
 		led.Close()
 		return nil, err
 	}
@@ -154,17 +160,35 @@ func New(c *rcfile.Config, f Facts) (*Plan, error) {
 // error.
 func (p *Plan) Renew(c *rcfile.Config, f Facts) (*Plan, error) {
 	if c.IDFile != p.idfile {
-		n, err := New(c, f)
+		n, err := open(c, f, p.memories)
 		if err == nil {
 			err = p.Close()
 		}
 		return n, err
 	}
-	n := &Plan{ledger: p.ledger, idfile: p.idfile, ports: map[string]string{}}
-	return n, n.fill(c, f)
+	n := newPlan(p.ledger, p.idfile)
+	return n, n.fill(c, f, p.memories)
 }
 
-func (p *Plan) fill(c *rcfile.Config, f Facts) error {
+func newPlan(led *ledger.Ledger, idfile string) *Plan {
+	return &Plan{ledger: led, idfile: idfile, ports: map[string]string{}, memories: map[string]*poll.Memory{}}
+}
+
+// memory is what is known of an account: what was known before the configuration changed, or nothing. An account that is
+// described twice has two, for its tasks may run side by side. Accounts that are not there any more are forgotten.
+func (p *Plan) memory(key string, known map[string]*poll.Memory) *poll.Memory {
+	for p.memories[key] != nil {
+		key += "+"
+	}
+	m := known[key]
+	if m == nil {
+		m = new(poll.Memory)
+	}
+	p.memories[key] = m
+	return m
+}
+
+func (p *Plan) fill(c *rcfile.Config, f Facts, known map[string]*poll.Memory) error {
 	for _, s := range c.Servers {
 		if !s.Active {
 			continue
@@ -176,6 +200,7 @@ func (p *Plan) fill(c *rcfile.Config, f Facts) error {
 			}
 			a.secret = a.findSecret()
 			a.recordHost = p.recordHost(s, u)
+			a.memory = p.memory(u.Remote+"@"+a.recordHost, known)
 			p.ledger.Account(u.Remote, a.recordHost, "") // the order of registration is that of the file
 			p.Tasks = append(p.Tasks, a.task())
 		}
@@ -212,6 +237,7 @@ type account struct {
 	secret auth.Secret
 	typed  auth.Secret // the last resort: somebody who knows it
 	asked  bool        // somebody may have been asked
+	memory *poll.Memory
 	// recordHost is the name of the server in the record of fetched messages.
 	recordHost string
 	Facts
@@ -247,6 +273,7 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 		Rules: poll.Rules{
 			FetchAll: u.FetchAll, Keep: u.Keep, Flush: u.Flush, LimitFlush: u.LimitFlush, MaxSize: u.Limit,
 			FetchLimit: u.FetchLimit, Expunge: u.Expunge, Check: a.Check, Idle: u.Idle, RetrieveError: s.RetrieveError, Multidrop: u.Multidrop(),
+			OnReject:   onReject[u.OnReject],
 			BounceMail: c.BounceMail, SpamBounce: c.SpamBounce, SoftBounce: c.SoftBounce,
 		},
 		Ledger: func(folder string) poll.Ledger {
@@ -261,6 +288,7 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 		Route:  a.router,
 		Edit:   a.edit(),
 		Bounce: func(ctx context.Context, f poll.Failure) (string, error) { return a.bounce(ctx, f, rep) },
+		Memory: a.memory, Notices: a.notices(), DeadLetter: a.deadLetter,
 	}
 	if s.DNS {
 		j.Resolve = func(ctx context.Context) (string, error) { return canonical(ctx, s.Host()) }
@@ -277,6 +305,8 @@ func dialect(p rcfile.Protocol) string {
 	}
 	return string(p)
 }
+
+var onReject = map[string]poll.Reject{"keep": poll.RejectKeep, "bounce": poll.RejectBounce, "deadletter": poll.RejectDeadLetter}
 
 // canonical is the name that the resolver has for a host behind all aliases.
 func canonical(ctx context.Context, host string) (string, error) {

@@ -1,10 +1,9 @@
 package plan
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -92,28 +91,47 @@ const tooLarge = 552
 // bounce reports a failure to the sender, or with "no bouncemail" to the postmaster. It goes to the listener of this
 // machine, greeted as the reference does it.
 func (a *account) bounce(ctx context.Context, f poll.Failure, rep *report.Reporter) (string, error) {
-	b := notice.Bounce{Host: a.HostName, To: f.Sender, Reason: reason(f.Status[0]), Header: f.Header, Time: time.Now(),
-		PID: os.Getpid(), PPID: os.Getppid()}
 	to := f.Sender
 	if !a.config.BounceMail {
-		if f.Status[0].Stage != deliver.AtRcpt && f.Status[0].Class != deliver.Spam || a.config.Postmaster == "" {
+		if to = a.config.Postmaster; f.Whole == nil && f.Status[0].Stage != deliver.AtRcpt && f.Status[0].Class != deliver.Spam {
 			return "", nil
 		}
-		to = a.config.Postmaster
-		b.To = to
 	}
+	if to == "" {
+		return "", nil
+	}
+	b := notice.Bounce{Host: a.HostName, To: to, Reason: reason(f.Status[0]), Header: f.Header, Whole: f.Whole, Time: time.Now(),
+		PID: os.Getpid(), PPID: os.Getppid()}
 	for _, s := range f.Status {
 		b.Failures = append(b.Failures, notice.Failure{To: s.To, Reply: s.Reply.Text})
 	}
-	var text bytes.Buffer
-	if _, err := b.WriteTo(&text); errors.Is(err, notice.ErrNullSender) {
-		return "", nil
-	} else if err != nil {
-		return to, err
-	}
 	sink := smtp.New(smtp.Options{Hosts: []string{"localhost"}, HELO: true, Helo: a.HostName, Name: to, Trace: trace(rep, "SMTP")})
 	defer sink.Close()
-	return to, send(ctx, sink, to, text.Bytes())
+	out, err := deliver.Send(ctx, sink, deliver.Envelope{To: []string{to}}, func(w io.Writer) error {
+		_, err := b.WriteTo(w)
+		return err
+	})
+	if err == nil && !out.Delivered() {
+		err = &deliver.Fault{Kind: deliver.Refusal, Stage: deliver.AtEnd, Outcome: out}
+	}
+	return to, err
+}
+
+// deadLetter is the folder for messages that were refused.
+func (a *account) deadLetter() deliver.Sink { return maildir.New(a.path(a.user.DeadLetter)) }
+
+// notices says what mail of ours this account may send: to its user where there is one, otherwise to the postmaster.
+// Messages that are too large are worth mail only if nobody sees the output.
+func (a *account) notices() poll.Notices {
+	n := poll.Notices{Host: a.HostName, To: a.config.Postmaster, Failures: a.Daemon, TooLarge: a.Detached,
+		Every: time.Duration(a.user.Warnings) * time.Second}
+	if names := a.user.LocalNames; !a.user.Multidrop() && len(names) == 1 {
+		n.To = names[0].Remote
+	}
+	if a.user.SMTPAddress != "" {
+		n.Host = a.user.SMTPAddress
+	}
+	return n
 }
 
 // reason is what the report says in general.
@@ -127,21 +145,4 @@ func reason(s deliver.Status) string {
 		return notice.TooLarge
 	}
 	return notice.General
-}
-
-// send hands a message of ours to a sink, from the null sender.
-func send(ctx context.Context, sink deliver.Sink, to string, text []byte) error {
-	d, err := sink.Begin(ctx, deliver.Envelope{To: []string{to}})
-	if err != nil {
-		return err
-	}
-	if _, err := d.Write(text); err != nil {
-		d.Abort()
-		return err
-	}
-	out, err := d.Commit(ctx)
-	if err == nil && !out.Delivered() {
-		err = &deliver.Fault{Kind: deliver.Refusal, Stage: deliver.AtEnd, Outcome: out}
-	}
-	return err
 }

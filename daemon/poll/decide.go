@@ -12,8 +12,9 @@ import (
 // A message is fetched if it is new, or if all are wanted, unless it is too large. An old message stays, or goes with
 // flush. A message that an interrupted run has delivered goes without being fetched again.
 //
-// A message is removed from the server when somebody has accepted it; when it was refused for good, softbounce tells
-// whether it is kept (the default) or goes. Everything that is not positively known keeps it.
+// A message is removed from the server when somebody has accepted it; when it was refused for good, onreject and
+// softbounce tell whether it is kept (the default) or goes. Without bouncemail nobody but the postmaster would hear of
+// it, so that it goes to him before it is removed. Everything that is not positively known keeps it.
 
 // Rules are the options that decide about messages.
 type Rules struct {
@@ -27,6 +28,7 @@ type Rules struct {
 	Check         bool   // only count
 	Idle          bool   // wait for new mail afterwards
 	RetrieveError string // retrieve-error: abort, continue or markseen; "" is continue
+	OnReject      Reject
 	BounceMail    bool
 	SpamBounce    bool
 	SoftBounce    bool
@@ -35,6 +37,16 @@ type Rules struct {
 	// could not delete.
 	KeepRecord bool
 }
+
+// Reject says what becomes of a message that everybody has refused for good.
+type Reject int
+
+const (
+	RejectDefault    Reject = iota // as softbounce and bouncemail say
+	RejectKeep                     // it stays on the server; nobody is told
+	RejectBounce                   // it is reported and deleted, as with no softbounce
+	RejectDeadLetter               // it goes into a folder of its own and is deleted
+)
 
 // Choice is what is to be done with one message of a listing.
 type Choice int
@@ -75,30 +87,23 @@ type Verdict struct {
 	Record bool // note the message as dealt with
 	Delete bool
 	Seen   bool // mark it as read
+	// Elsewhere: not before it has reached somebody else, the postmaster or the dead letter folder.
+	Elsewhere bool
 }
 
 // settle decides what becomes of a message after the receiver's answers. lmtp: the answers to the text are the
 // recipients' own.
 func settle(o deliver.Outcome, lmtp bool, r Rules) Verdict {
-	accepted := false
-	for _, s := range o.Status {
-		accepted = accepted || s.Class == deliver.Accepted
-	}
 	switch {
 	case len(o.Status) == 0 || anyDeferred(o.Status):
 		return Verdict{} // somebody may still take it
-	case !accepted && !(lmtp && refused(atEnd(o.Status))) && r.SoftBounce:
+	case anyAccepted(o.Status):
+	case r.OnReject == RejectKeep, r.OnReject == RejectDefault && r.SoftBounce && !(lmtp && refused(atEnd(o.Status))):
 		return Verdict{} // refused for good, but kept
-	case !accepted && !r.BounceMail && !r.SpamBounce && unheard(o.Status):
-		return Verdict{} // nobody would ever hear of it
+	case r.OnReject == RejectDeadLetter, !r.BounceMail && anyReportable(o.Status, r):
+		return Verdict{Record: true, Delete: !r.Keep, Seen: true, Elsewhere: true}
 	}
 	return Verdict{Record: true, Delete: !r.Keep, Seen: true}
-}
-
-// unheard tells that the message itself was refused, not a recipient and not as spam: without bouncemail the reference
-// lets such a message vanish.
-func unheard(st []deliver.Status) bool {
-	return slices.ContainsFunc(st, func(s deliver.Status) bool { return s.Class == deliver.Refused && s.Stage != deliver.AtRcpt })
 }
 
 // reportable tells whether an answer is reported to the sender of the message: refusals for good, but not 553, which
@@ -111,6 +116,20 @@ func reportable(s deliver.Status, r Rules) bool {
 		return r.SpamBounce
 	}
 	return false
+}
+
+// mute tells that the sender of a message is not to be told that it was refused: it goes to somebody else, or it stays
+// and that is all.
+func mute(o deliver.Outcome, lmtp bool, r Rules) bool {
+	return settle(o, lmtp, r).Elsewhere || r.OnReject == RejectKeep && !anyAccepted(o.Status)
+}
+
+func anyAccepted(st []deliver.Status) bool {
+	return slices.ContainsFunc(st, func(s deliver.Status) bool { return s.Class == deliver.Accepted })
+}
+
+func anyReportable(st []deliver.Status, r Rules) bool {
+	return slices.ContainsFunc(st, func(s deliver.Status) bool { return reportable(s, r) })
 }
 
 func anyDeferred(st []deliver.Status) bool {

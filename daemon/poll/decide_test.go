@@ -48,6 +48,8 @@ func TestSettle(t *testing.T) {
 	ok := at(deliver.Accepted, deliver.AtEnd, 250)
 	gone := Verdict{Record: true, Delete: true, Seen: true}
 	kept := Verdict{Record: true, Seen: true}
+	elsewhere := Verdict{Record: true, Delete: true, Seen: true, Elsewhere: true}
+	dead := Rules{SoftBounce: true, BounceMail: true, OnReject: RejectDeadLetter}
 	soft, hard := Rules{SoftBounce: true, BounceMail: true}, Rules{BounceMail: true}
 	for _, tt := range []struct {
 		name  string
@@ -64,8 +66,20 @@ func TestSettle(t *testing.T) {
 		{"5xx at one of two recipients deletes it", []deliver.Status{ok, at(deliver.Refused, deliver.AtRcpt, 550)}, false, soft, gone},
 		{"5xx at the final dot keeps it with softbounce", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, soft, Verdict{}},
 		{"and deletes it without", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, hard, gone},
-		{"but without bouncemail it stays, for nobody would hear of it", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, Rules{}, Verdict{}},
-		{"a refused recipient is the postmaster's matter then", []deliver.Status{at(deliver.Refused, deliver.AtRcpt, 550)}, false, Rules{}, gone},
+		{"but without bouncemail it goes to the postmaster first", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, Rules{}, elsewhere},
+		{"so does one whose recipients were refused", []deliver.Status{at(deliver.Refused, deliver.AtRcpt, 550)}, false, Rules{}, elsewhere},
+		{"and one that LMTP refuses, even with softbounce", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 550)}, true, Rules{SoftBounce: true}, elsewhere},
+		{"not one with 553", []deliver.Status{at(deliver.Refused, deliver.AtMail, 553)}, false, Rules{}, gone},
+		{"spam only with spambounce", []deliver.Status{at(deliver.Spam, deliver.AtMail, 571)}, false, Rules{}, gone},
+		{"with spambounce spam does, too", []deliver.Status{at(deliver.Spam, deliver.AtMail, 571)}, false, Rules{SpamBounce: true}, elsewhere},
+		{"with softbounce it is kept without bouncemail as well", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, Rules{SoftBounce: true}, Verdict{}},
+		{"onreject keep is above no softbounce", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, Rules{BounceMail: true, OnReject: RejectKeep}, Verdict{}},
+		{"and holds for LMTP", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 550)}, true, Rules{BounceMail: true, OnReject: RejectKeep}, Verdict{}},
+		{"onreject bounce is above softbounce", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, Rules{SoftBounce: true, BounceMail: true, OnReject: RejectBounce}, gone},
+		{"onreject deadletter takes what is refused anywhere", []deliver.Status{at(deliver.Refused, deliver.AtMail, 553)}, false, dead, elsewhere},
+		{"spam too", []deliver.Status{at(deliver.Spam, deliver.AtMail, 571)}, false, dead, elsewhere},
+		{"not what is deferred", []deliver.Status{at(deliver.Deferred, deliver.AtMail, 451)}, false, dead, Verdict{}},
+		{"nor what somebody has accepted", []deliver.Status{ok, at(deliver.Refused, deliver.AtRcpt, 550)}, false, dead, gone},
 		{"with keep a refusal counts as handled", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 554)}, false, Rules{Keep: true, BounceMail: true}, kept},
 		{"spam is treated as refused", []deliver.Status{at(deliver.Spam, deliver.AtMail, 571)}, false, soft, Verdict{}},
 		{"LMTP: a refusal for good deletes it even with softbounce", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 550)}, true, soft, gone},

@@ -89,13 +89,26 @@ type (
 		To  string
 		Err error
 	}
+	// Filed: a message that was refused has gone into a dead letter folder, or could not.
+	Filed struct {
+		Folder string
+		Err    error
+	}
+	// Restored: a login has succeeded, after failures that the user had mail about.
+	Restored struct{ Account }
+	// Unsent: mail to the user about this account could not be sent.
+	Unsent struct {
+		To  string
+		Err error
+	}
 	// Failed: the poll ends because of Err.
 	Failed struct {
 		Account
-		Protocol string
-		Sink     string
-		Timeout  int // seconds, for time-outs
-		Err      error
+		Authorized bool // a login has succeeded before, in this poll or an earlier one
+		Protocol   string
+		Sink       string
+		Timeout    int // seconds, for time-outs
+		Err        error
 	}
 	// Warned: something that people should know, in the reference's words, without prefix.
 	Warned struct{ Text string }
@@ -117,5 +130,8 @@ func (Answered) event()    {}
 func (NoReceiver) event()  {}
 func (TextRefused) event() {}
 func (Bounced) event()     {}
+func (Filed) event()       {}
+func (Restored) event()    {}
+func (Unsent) event()      {}
 func (Failed) event()      {}
 func (Warned) event()      {}

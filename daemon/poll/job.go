@@ -11,6 +11,7 @@ package poll
 
 import (
 	"context"
+	"io"
 
 	"fetchmail/deliver"
 	"fetchmail/protocols"
@@ -57,6 +58,11 @@ type Job struct {
 	Edit   Edit
 	// Bounce sends a report of failure and returns the address that it went to, "" if nobody is to be told.
 	Bounce func(ctx context.Context, f Failure) (to string, err error)
+	// DeadLetter is where messages go that were refused, for RejectDeadLetter.
+	DeadLetter func() deliver.Sink
+	// Memory is what outlives the poll; nil if nothing does.
+	Memory  *Memory
+	Notices Notices
 	// Before and After are the preconnect and postconnect commands; nil if there are none.
 	Before, After func(context.Context) error
 
@@ -68,6 +74,9 @@ type Failure struct {
 	Sender string
 	Header []byte // of the message
 	Status []deliver.Status
+	// Whole is the text of the message behind Header, if all of it is to go to the postmaster: it will be deleted, and the
+	// sender is not told.
+	Whole io.Reader
 }
 
 // Result is what came of a poll.

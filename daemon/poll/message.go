@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -141,9 +140,7 @@ func (b *box) carry(ctx context.Context, m *protocols.Message, h *header.Block, 
 	}
 	p := &parcel{box: b, item: m.Item, env: b.envelope(m, h, to), head: h}
 	d, err := b.sink.Begin(ctx, p.env)
-	if l, ok := b.sink.(interface{ LMTP() bool }); ok {
-		p.lmtp = l.LMTP()
-	}
+	p.lmtp = isLMTP(b.sink)
 	b.lastSink = b.sink.Name()
 	if err != nil {
 		return p.failed(ctx, err)
@@ -161,11 +158,18 @@ func (b *box) carry(ctx context.Context, m *protocols.Message, h *header.Block, 
 		return p.failed(ctx, err)
 	}
 	late := atEnd(out.Status)
+	p.mute = mute(out, p.lmtp, p.Rules)
 	p.tell(ctx, late)
 	if !p.lmtp && refused(late) {
 		b.Observer.Observe(TextRefused{b.lastSink})
 	}
 	return p.close(out)
+}
+
+// isLMTP tells whether a sink speaks LMTP to the host that it has reached.
+func isLMTP(s deliver.Sink) bool {
+	l, ok := s.(interface{ LMTP() bool })
+	return ok && l.LMTP()
 }
 
 // parcel is a message on its way into the sink.
@@ -177,6 +181,7 @@ type parcel struct {
 	lmtp     bool // the sink gives a verdict for each recipient after the text
 	reported bool // the sender was told that it failed
 	unheard  bool // the sender was to be told and could not be
+	mute     bool // the sender is not to be told
 }
 
 // failed settles a message on whose text the receiver has given no verdict.
@@ -195,6 +200,7 @@ func (p *parcel) failed(ctx context.Context, err error) (Verdict, error) {
 		return Verdict{}, err
 	}
 	o := dst.Outcome
+	p.mute = mute(o, p.lmtp, p.Rules)
 	p.tell(ctx, o.Status)
 	if n := len(o.Status); n > len(p.env.To) && o.Status[n-1].Class != deliver.Accepted {
 		p.Observer.Observe(NoReceiver{p.env.Fallback})
@@ -226,7 +232,7 @@ func (p *parcel) tell(ctx context.Context, answers []deliver.Status) {
 
 // report sends a report of failure to the sender, once for each message: one that is kept will be refused again.
 func (p *parcel) report(ctx context.Context, failed []deliver.Status) {
-	if p.Bounce == nil || p.env.From == "" || p.item.UID != "" && p.led.Bounced(p.item.UID) {
+	if p.Bounce == nil || p.mute || p.env.From == "" || p.item.UID != "" && p.led.Bounced(p.item.UID) {
 		return
 	}
 	addr, err := p.Bounce(ctx, Failure{Sender: p.env.From, Header: p.text(), Status: failed})
@@ -246,8 +252,14 @@ func (p *parcel) text() []byte {
 // close ends a message with a verdict. That its sender was told is remembered as long as the message stays.
 func (p *parcel) close(o deliver.Outcome) (Verdict, error) {
 	v := settle(o, p.lmtp, p.Rules)
-	if p.unheard && !slices.ContainsFunc(o.Status, func(s deliver.Status) bool { return s.Class == deliver.Accepted }) {
+	switch {
+	case p.unheard && !anyAccepted(o.Status):
 		v = Verdict{} // neither delivered nor reported: gone would be lost
+	case v.Elsewhere && p.Rules.OnReject != RejectDeadLetter && p.Edit.Postmaster == "":
+		p.Observer.Observe(Warned{"message discarded: refused, and no postmaster to send it to"})
+	case v.Elsewhere:
+		p.leftovers = append(p.leftovers, leftover{p.item, p.env.From, o.Status})
+		v = Verdict{}
 	}
 	p.Observer.Observe(Done{Flushed: v.Delete})
 	if p.reported && !v.Record && p.item.UID != "" {
@@ -271,11 +283,8 @@ func (b *box) write(m *protocols.Message, h *header.Block, to route.Result, know
 		return err
 	}
 	src := &source{body: m.Body, watch: b.Observer}
-	if b.buf == nil {
-		b.buf = make([]byte, copySize)
-	}
 	body := b.decoder(h, w)
-	_, err := io.CopyBuffer(struct{ io.Writer }{body}, src, b.buf)
+	_, err := io.CopyBuffer(struct{ io.Writer }{body}, src, b.buffer())
 	if src.err != nil {
 		return src.err
 	}
@@ -286,6 +295,14 @@ func (b *box) write(m *protocols.Message, h *header.Block, to route.Result, know
 		return err
 	}
 	return w.Close()
+}
+
+// buffer is what texts are copied with.
+func (b *box) buffer() []byte {
+	if b.buf == nil {
+		b.buf = make([]byte, copySize)
+	}
+	return b.buf
 }
 
 // decoder is the filter for the text with the option mimedecode; w itself if there is nothing to decode.

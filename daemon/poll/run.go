@@ -27,6 +27,9 @@ var ErrStopped = errors.New("stopped")
 func (j *Job) Run(ctx context.Context, stop <-chan struct{}) Result {
 	j.Observer.Observe(Started{j.Account, j.Protocol})
 	own := *j // Resolve changes the name of the host for this poll only
+	if own.Memory == nil {
+		own.Memory = new(Memory)
+	}
 	r := &run{Job: &own, stop: stop}
 	hard, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
@@ -39,10 +42,12 @@ func (j *Job) Run(ctx context.Context, stop <-chan struct{}) Result {
 	}
 	res := Result{Fetched: r.fetched, Status: StatusOf(err), Err: err}
 	if err != nil {
-		j.Observer.Observe(Failed{Account: r.Account, Protocol: r.protocol(), Sink: r.sinkName(), Timeout: j.Timeout, Err: err})
+		j.Observer.Observe(Failed{Account: r.Account, Authorized: r.Memory.authorized, Protocol: r.protocol(), Sink: r.sinkName(),
+			Timeout: j.Timeout, Err: err})
 	} else {
 		res.Status = r.outcome()
 	}
+	r.remember(ctx, err)
 	j.Observer.Observe(Finished{r.Account, r.protocol(), res.Status})
 	return res
 }
@@ -72,6 +77,7 @@ type run struct {
 	buf         []byte
 	lastNum     int               // number of the message fetched last
 	lastHead    [sha256.Size]byte // of the header before this one
+	leftovers   []leftover        // refused messages of this session
 }
 
 // watch cuts the session when the poll is asked to stop and no message is in hand.
@@ -170,6 +176,7 @@ func (r *run) visit(ctx context.Context) error {
 		return err
 	}
 	r.session, r.traits, r.inSession, r.deletions, r.full = s, s.Traits(), 0, 0, false
+	r.loggedIn(ctx)
 	err = r.folders(ctx)
 	if cerr := s.Close(); err == nil {
 		err = cerr
@@ -231,6 +238,7 @@ type box struct {
 	gone     map[string]bool // UIDs that the server has confirmed to be gone
 	accepted map[string]bool // UIDs that were recorded as delivered in this round
 	passed   map[string]bool // UIDs that are old from now on, where UIDs tell what is old
+	large    []int64         // sizes of messages that were too large
 }
 
 // round lists a folder, fetches what is wanted and makes the deletions final.
@@ -253,6 +261,9 @@ func (b *box) round(ctx context.Context) error {
 			return b.rescue(ctx, err)
 		}
 		plan = plan[n:]
+		if err := b.redirect(ctx); err != nil {
+			return b.rescue(ctx, err)
+		}
 		if len(plan) > 0 && !b.traits.CommitEnds {
 			if err := b.commit(ctx); err != nil {
 				return err
@@ -262,6 +273,7 @@ func (b *box) round(ctx context.Context) error {
 			break
 		}
 	}
+	b.warnLarge(ctx)
 	return b.leave(ctx)
 }
 

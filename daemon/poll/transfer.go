@@ -131,7 +131,10 @@ func (b *box) dispose(ctx context.Context, s step) error {
 	case Leave, Fetch:
 		return nil
 	}
-	sk.Oversized = s.Choice == SkipLarge || s.Choice == FlushLarge
+	if s.Choice == SkipLarge || s.Choice == FlushLarge {
+		sk.Oversized = true
+		b.large = append(b.large, s.Size)
+	}
 	b.Observer.Observe(sk)
 	return nil
 }

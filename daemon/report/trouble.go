@@ -26,6 +26,12 @@ func (r *Reporter) trouble(e poll.Event) {
 		r.Complain("%s listener refused delivery", "SMTP")
 	case poll.Bounced:
 		r.bounced(e)
+	case poll.Filed:
+		r.filed(e)
+	case poll.Restored:
+		r.Complain("Authorization OK on %s@%s", Clean(e.User), e.Host)
+	case poll.Unsent:
+		r.unsent(e)
 	case poll.Warned:
 		r.Complain("%s", Clean(e.Text))
 	case poll.Failed:
@@ -70,6 +76,24 @@ func (r *Reporter) bounced(e poll.Bounced) {
 	default:
 		r.Complain("cannot send a report to %s: %s", Clean(e.To), Clean(e.Err.Error()))
 	}
+}
+
+func (r *Reporter) filed(e poll.Filed) {
+	if e.Err != nil {
+		r.Complain("cannot put the refused message into %s: %s", Clean(e.Folder), Clean(e.Err.Error()))
+		return
+	}
+	r.Complain("the refused message is in %s now", Clean(e.Folder))
+}
+
+// unsent tells of mail to the user that could not be sent.
+func (r *Reporter) unsent(e poll.Unsent) {
+	var f *deliver.Fault
+	if errors.As(e.Err, &f) && len(f.Detail) > 0 {
+		r.connection(f.Detail)
+		return
+	}
+	r.Complain("cannot send a notice to %s: %s", Clean(e.To), Clean(e.Err.Error()))
 }
 
 // failed explains why a poll ends.
@@ -125,7 +149,7 @@ func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
 	case protocols.Timeout:
 		r.timeout(e, f)
 	case protocols.Auth:
-		r.authorization(who, f)
+		r.authorization(who, f, e.Authorized)
 		return
 	case protocols.Config:
 		if len(f.Detail) == 0 {
@@ -179,9 +203,13 @@ func (r *Reporter) reply(f *protocols.Fault) {
 	}
 }
 
-func (r *Reporter) authorization(who string, f *protocols.Fault) {
+func (r *Reporter) authorization(who string, f *protocols.Fault, before bool) {
 	if r.Verbose > 0 {
 		r.reply(f)
+	}
+	if before {
+		r.Complain("Authorization failure on %s (previously authorized)", who)
+		return
 	}
 	r.Complain("Authorization failure on %s", who)
 	if !f.Forced {

@@ -2,6 +2,7 @@ package notice
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -37,9 +38,11 @@ type Bounce struct {
 	Failures []Failure
 	// Header is that of the message that failed, as it was to be handed on: header.Block.Edit without a Received line.
 	Header []byte
-	Time   time.Time
-	PID    int
-	PPID   int
+	// Whole is the text behind Header, which has its empty line then, if the report is to hold all of the message.
+	Whole io.Reader
+	Time  time.Time
+	PID   int
+	PPID  int
 }
 
 // WriteTo writes the report (RFC 3464).
@@ -48,6 +51,9 @@ func (b Bounce) WriteTo(w io.Writer) (int64, error) {
 		return 0, ErrNullSender
 	}
 	bound := fmt.Sprintf("--foo-mani-padme-hum-%d-%d-%d", b.PID, b.PPID, b.Time.Unix())
+	if b.Whole != nil {
+		bound += "-" + rand.Text() // which no text can have foreseen
+	}
 	var s strings.Builder
 	s.WriteString("Subject: Mail delivery failed: returning message to sender\r\n" +
 		"From: Mail Delivery System <MAILER-DAEMON@" + clean(b.Host) + ">\r\n" +
@@ -57,11 +63,30 @@ func (b Bounce) WriteTo(w io.Writer) (int64, error) {
 		"\tboundary=\"" + bound[2:] + "\"\r\n\r\n")
 	b.writeText(&s, bound)
 	b.writeStatus(&s, bound)
+	if b.Whole != nil {
+		return b.writeWhole(w, &s, bound)
+	}
 	s.WriteString(bound + "\r\nContent-Type: text/rfc822-headers\r\n\r\n")
 	s.Write(lines(b.Header))
 	s.WriteString("\r\n" + bound + "--\r\n")
 	n, err := io.WriteString(w, s.String())
 	return int64(n), err
+}
+
+// writeWhole writes what was written so far, then the message, of which no more than a buffer is held, as the last part.
+func (b Bounce) writeWhole(w io.Writer, s *strings.Builder, bound string) (int64, error) {
+	s.WriteString(bound + "\r\nContent-Type: message/rfc822\r\n\r\n")
+	s.Write(b.Header)
+	n, err := io.WriteString(w, s.String())
+	if err != nil {
+		return int64(n), err
+	}
+	m, err := io.Copy(w, b.Whole)
+	if err != nil {
+		return int64(n) + m, err
+	}
+	k, err := io.WriteString(w, "\r\n"+bound+"--\r\n")
+	return int64(n) + m + int64(k), err
 }
 
 // writeText writes the part for people.

@@ -1,0 +1,208 @@
+package poll
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"time"
+
+	"fetchmail/deliver"
+	"fetchmail/deliver/notice"
+	"fetchmail/protocols"
+)
+
+// After how many failures in a row a daemon writes to the user. Those for logins were measured on fetchmail 6.4.37;
+// for time-outs fetchmail(1), --timeout, says only that there is such a number.
+const (
+	refusedLogins      = 3  // of an account that was never logged in to
+	refusedLoginsLater = 10 // of one that was: its password is probably right
+	repeatedTimeouts   = 10
+)
+
+// noticeTime bounds how long a listener may take for mail of ours.
+const noticeTime = time.Minute
+
+// Memory is what outlives one poll of a mailbox. The zero value is ready. It is used by one poll at a time, and does not
+// grow with the number of polls.
+type Memory struct {
+	authorized  bool // a login has succeeded
+	refused     int  // logins refused since then
+	toldRefused bool // the user has mail about it
+	timeouts    int  // polls that ended so, in a row
+	toldTimeout bool
+	large       map[string]largeMemory // by folder
+}
+
+// largeMemory is what the user was told of messages that are too large.
+type largeMemory struct {
+	sizes map[int64]int // how many of each size
+	at    time.Time
+}
+
+// Timeouts is the number of polls in a row that ended because the server did not answer in time.
+func (m *Memory) Timeouts() int { return m.timeouts }
+
+// Refused is the number of logins in a row that the server has refused.
+func (m *Memory) Refused() int { return m.refused }
+
+// loginFailed notes a refused login and tells whether it is time to write to the user.
+func (m *Memory) loginFailed() bool {
+	m.refused++
+	limit := refusedLogins
+	if m.authorized {
+		limit = refusedLoginsLater
+	}
+	return m.refused >= limit && !m.toldRefused
+}
+
+// loggedIn notes a login and tells whether the user has mail that there was none.
+func (m *Memory) loggedIn() (told bool) {
+	told = m.toldRefused
+	m.authorized, m.refused, m.toldRefused = true, 0, false
+	return told
+}
+
+// timedOut notes a server that did not answer in time and tells whether it is time to write to the user.
+func (m *Memory) timedOut() bool {
+	m.timeouts++
+	return m.timeouts >= repeatedTimeouts && !m.toldTimeout
+}
+
+// tooLarge tells whether the user is to be told of messages by size: if one of them is new, or if the last mail is older
+// than every. fetchmail(1), --warnings.
+func (m *Memory) tooLarge(folder string, sizes map[int64]int, now time.Time, every time.Duration) bool {
+	old := m.large[folder]
+	fresh := false
+	for size, n := range sizes {
+		fresh = fresh || n > old.sizes[size]
+	}
+	if len(sizes) == 0 || fresh || now.Sub(old.at) >= every {
+		return len(sizes) > 0
+	}
+	m.large[folder] = largeMemory{sizes, old.at} // without those that are gone
+	return false
+}
+
+// toldLarge notes that the user was told; sizes is empty if no such message is on the server any more.
+func (m *Memory) toldLarge(folder string, sizes map[int64]int, now time.Time) {
+	if len(sizes) == 0 {
+		delete(m.large, folder)
+		return
+	}
+	if m.large == nil {
+		m.large = map[string]largeMemory{}
+	}
+	m.large[folder] = largeMemory{maps.Clone(sizes), now}
+}
+
+// Notices says which mail of ours the polls of an account send, and where to.
+type Notices struct {
+	Host     string // behind FETCHMAIL-DAEMON@ in the sender
+	To       string // "" is nobody
+	Failures bool   // about logins and time-outs
+	TooLarge bool   // about messages above the limit
+	Every    time.Duration
+}
+
+func (r *run) warning() notice.Warning {
+	return notice.Warning{Host: r.Notices.Host, Account: r.User + "@" + r.Host, Time: time.Now()}
+}
+
+// remember notes how a poll has ended, and writes to the user if it has ended in the same bad way too often.
+func (r *run) remember(ctx context.Context, err error) {
+	var src *protocols.Fault
+	m := r.Memory
+	switch {
+	case !errors.As(err, &src) || src.Kind != protocols.Timeout && src.Kind != protocols.Socket:
+		m.timeouts, m.toldTimeout = 0, false
+	case src.Kind == protocols.Timeout && m.timedOut() && r.Notices.Failures:
+		m.toldTimeout = r.notify(ctx, r.warning().TimedOut(m.timeouts))
+	}
+	if src != nil && src.Kind == protocols.Auth && m.loginFailed() && r.Notices.Failures {
+		m.toldRefused = r.notify(ctx, r.warning().LoginFailed(m.authorized))
+	}
+	r.closeSink(err)
+}
+
+// loggedIn is called when a login has succeeded.
+func (r *run) loggedIn(ctx context.Context) {
+	if r.Memory.loggedIn() {
+		r.Observer.Observe(Restored{r.Account})
+		r.notify(ctx, r.warning().LoginRestored())
+	}
+}
+
+// warnLarge writes to the user about the messages of this round that were too large.
+func (b *box) warnLarge(ctx context.Context) {
+	if !b.Notices.TooLarge {
+		return
+	}
+	var found []notice.Oversized // in the order of the mailbox
+	sizes := map[int64]int{}
+	for _, size := range b.large {
+		if sizes[size]++; sizes[size] == 1 {
+			found = append(found, notice.Oversized{Octets: size})
+		}
+	}
+	for i := range found {
+		found[i].Count = sizes[found[i].Octets]
+	}
+	now := time.Now()
+	if len(found) > 0 && !b.Memory.tooLarge(b.folder, sizes, now, b.Notices.Every) {
+		return
+	}
+	flushed := b.Rules.LimitFlush
+	if len(found) == 0 || b.notify(ctx, b.warning().TooLarge(b.Label, b.User, found, flushed)) {
+		if flushed {
+			clear(sizes) // they are gone
+		}
+		b.Memory.toldLarge(b.folder, sizes, now)
+	}
+}
+
+// notify sends mail of ours through the sink of the poll, and tells whether it need not be tried again. That it cannot be
+// sent is told, and has no other effect.
+func (r *run) notify(ctx context.Context, text []byte) bool {
+	if r.Notices.To == "" {
+		return false // the postmaster is nobody: such mail is discarded
+	}
+	if r.sink == nil {
+		r.sink = r.Sink(r.Host)
+	}
+	ctx, cancel := context.WithTimeout(ctx, noticeTime)
+	defer cancel()
+	env := deliver.Envelope{From: r.warning().From(), To: []string{r.Notices.To}, Fallback: r.Edit.Postmaster}
+	out, err := deliver.Send(ctx, r.sink, env, func(w io.Writer) error {
+		lines := r.Edit.Lines.NewWriter(w)
+		if _, err := lines.Write(text); err != nil {
+			return err
+		}
+		return lines.Close()
+	})
+	r.lastSink = r.sink.Name()
+	if err != nil {
+		r.Observer.Observe(Unsent{To: r.Notices.To, Err: err})
+		return false
+	}
+	return r.heard(out)
+}
+
+// heard passes on what the recipients of a notice have answered. One whose text was refused for good need not be tried
+// again.
+func (r *run) heard(o deliver.Outcome) bool {
+	for i, s := range o.Status {
+		switch {
+		case s.Class == deliver.Accepted:
+		case i == 0:
+			r.Observer.Observe(Answered{r.lastSink, isLMTP(r.sink), s})
+		default:
+			r.Observer.Observe(NoReceiver{r.Edit.Postmaster})
+		}
+	}
+	final := refused(atEnd(o.Status))
+	if final && !isLMTP(r.sink) {
+		r.Observer.Observe(TextRefused{r.lastSink})
+	}
+	return final || o.Delivered()
+}

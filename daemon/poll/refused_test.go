@@ -1,0 +1,149 @@
+package poll
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"fetchmail/deliver"
+)
+
+// grave is a dead letter folder.
+type grave struct {
+	*world
+	full bool
+	text []string
+}
+
+func (g *grave) Name() string { return "/dead" }
+func (g *grave) Close() error { return nil }
+func (g *grave) Begin(_ context.Context, e deliver.Envelope) (deliver.Delivery, error) {
+	if g.full {
+		return nil, &deliver.Fault{Kind: deliver.File, Err: errors.New("disk full")}
+	}
+	return &buried{grave: g}, nil
+}
+
+type buried struct {
+	*grave
+	s strings.Builder
+}
+
+func (b *buried) Write(p []byte) (int, error) { return b.s.Write(p) }
+func (b *buried) Recipients() deliver.Outcome { return deliver.Outcome{} }
+func (b *buried) Abort() error                { b.note("grave abandoned"); return nil }
+func (b *buried) Commit(context.Context) (deliver.Outcome, error) {
+	b.text = append(b.text, b.s.String())
+	b.note("buried")
+	return deliver.AllAtEnd([]string{"joe"}, deliver.Accepted, deliver.Reply{}), nil
+}
+
+// refuseSecond makes the listener refuse the second of three messages.
+func refuseSecond(stage deliver.Stage) *world {
+	w := &world{mail: letters(3), begin: map[int]error{}, verdict: map[int]deliver.Class{}, bounced: map[string]bool{}}
+	if stage == deliver.AtEnd {
+		w.verdict[2] = deliver.Refused
+	} else {
+		w.begin[2] = refusal(stage, deliver.Refused)
+	}
+	return w
+}
+
+// first is how the log begins in every case; the verdict on message 2 is there only if its text was sent.
+func first(stage deliver.Stage) string {
+	second := ""
+	if stage == deliver.AtEnd {
+		second = "verdict 2; "
+	}
+	return "fetch 1; verdict 1; record u1; delete 1; fetch 2; " + second + "fetch 3; verdict 3; record u3; delete 3; "
+}
+
+var stages = []deliver.Stage{deliver.AtMail, deliver.AtRcpt, deliver.AtData, deliver.AtEnd}
+
+func TestADeadLetterIsDeletedOnlyWhenItIsInItsFolder(t *testing.T) {
+	for _, stage := range stages {
+		for _, full := range []bool{false, true} {
+			w := refuseSecond(stage)
+			g := &grave{world: w, full: full}
+			j := w.job(Rules{BounceMail: true, SoftBounce: true, OnReject: RejectDeadLetter})
+			j.DeadLetter = func() deliver.Sink { return g }
+			j.Bounce = func(context.Context, Failure) (string, error) { t.Error("the sender was told"); return "", nil }
+			if res := j.Run(t.Context(), nil); res.Status != Success || res.Fetched != 3 {
+				t.Errorf("%+v", res)
+			}
+			if full {
+				w.expect(t, first(stage)+"fetch 2; sync; commit; forget u1; forget u3; sink closed")
+				continue
+			}
+			w.expect(t, first(stage)+"fetch 2; buried; record u2; delete 2; sync; commit; forget u1; forget u3; forget u2; sink closed")
+			if want := strings.ReplaceAll(w.mail[1], "\r", ""); len(g.text) != 1 || g.text[0] != want {
+				t.Errorf("%q, want %q", g.text, want)
+			}
+		}
+	}
+}
+
+func TestADeadLetterThatBreaksOffIsAbandoned(t *testing.T) {
+	w := refuseSecond(deliver.AtMail)
+	w.breakAt = 2
+	g := &grave{world: w}
+	j := w.job(Rules{OnReject: RejectDeadLetter})
+	j.DeadLetter = func() deliver.Sink { return g }
+	if res := j.Run(t.Context(), nil); res.Status != Socket {
+		t.Errorf("%+v", res)
+	}
+	w.expect(t, first(deliver.AtMail)+"fetch 2; grave abandoned; sink closed")
+}
+
+func TestWithoutBouncemailTheWholeMessageReachesThePostmaster(t *testing.T) {
+	for _, stage := range stages {
+		for err, end := range map[error]string{
+			nil:                "fetch 2; record u2; delete 2; sync; commit; forget u1; forget u3; forget u2; sink closed",
+			errors.New("down"): "fetch 2; sync; commit; forget u1; forget u3; sink closed",
+		} {
+			w := refuseSecond(stage)
+			j := w.job(Rules{})
+			j.Edit.Postmaster = "boss"
+			reports := 0
+			j.Bounce = func(_ context.Context, f Failure) (string, error) {
+				reports++
+				text, _ := io.ReadAll(f.Whole)
+				if whole := string(f.Header) + string(text); whole != w.mail[1] {
+					t.Errorf("%q, want %q", whole, w.mail[1])
+				}
+				return "boss", err
+			}
+			j.Run(t.Context(), nil)
+			if w.expect(t, first(stage)+end); reports != 1 {
+				t.Errorf("%d reports", reports)
+			}
+		}
+	}
+}
+
+func TestWithoutAPostmasterSuchAMessageIsDiscarded(t *testing.T) {
+	w := refuseSecond(deliver.AtEnd)
+	j := w.job(Rules{})
+	j.Bounce = func(context.Context, Failure) (string, error) { t.Error("somebody was told"); return "", nil }
+	j.Run(t.Context(), nil)
+	w.expect(t, "fetch 1; verdict 1; record u1; delete 1; fetch 2; verdict 2; record u2; delete 2; fetch 3; verdict 3; record u3; delete 3; "+
+		"sync; commit; forget u1; forget u2; forget u3; sink closed")
+	warned := false
+	for _, e := range w.events {
+		_, is := e.(Warned)
+		warned = warned || is
+	}
+	if !warned {
+		t.Error("nothing was said about it")
+	}
+}
+
+func TestOnrejectKeepTellsNobody(t *testing.T) {
+	w := refuseSecond(deliver.AtEnd)
+	j := w.job(Rules{BounceMail: true, OnReject: RejectKeep})
+	j.Bounce = func(context.Context, Failure) (string, error) { t.Error("the sender was told"); return "", nil }
+	j.Run(t.Context(), nil)
+	w.expect(t, first(deliver.AtEnd)+"sync; commit; forget u1; forget u3; sink closed")
+}
