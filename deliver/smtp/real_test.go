@@ -163,3 +163,54 @@ func TestAbortAgainstRealListeners(t *testing.T) {
 		t.Errorf("%d and %d aborted messages were delivered", n, m)
 	}
 }
+
+func TestExim(t *testing.T) {
+	e := real.StartExim(t)
+	for _, remoteListener := range []bool{false, true} {
+		o := Options{Hosts: []string{"127.0.0.1/" + strconv.Itoa(e.SMTP)}, Helo: "client.example.test", Address: "localhost", Antispam: []int{550}}
+		if remoteListener {
+			o.Dial = dialRemote(nil)
+		}
+		var sent []string
+		o.Trace = func(dir byte, line string) {
+			if dir == '>' {
+				sent = append(sent, line)
+			}
+		}
+		s := New(o)
+		for _, c := range []struct {
+			from string
+			to   []string
+			size int64
+			want string
+		}{
+			{"a@b.test", []string{"user1"}, 100, "user1@localhost 250 accepted at end"},
+			{"x@spam.example.org", []string{"user1"}, 100, "user1@localhost 550 spam at mail"},
+			{"a@b.test", []string{"later"}, 100, "later@localhost 451 deferred at rcpt"},
+			{"a@b.test", []string{"nobody"}, 100, "nobody@localhost 550 refused at rcpt; postmaster@localhost 250 accepted at end; by default"},
+			{"a@b.test", []string{"nobody", "user2"}, 100, "nobody@localhost 550 refused at rcpt; user2@localhost 250 accepted at end"},
+			{"a@b.test", []string{"user1"}, 2 << 20, "user1@localhost 552 refused at mail"},
+			{"", []string{"user1", "user2"}, 0, "user1@localhost 250 accepted at end; user2@localhost 250 accepted at end"},
+			{"jürgen@b.test", []string{"user2"}, 100, "user2@localhost 250 accepted at end"},
+		} {
+			o, err := send(s, deliver.Envelope{From: c.from, To: c.to, Fallback: "postmaster", Size: c.size, Body: "8BITMIME"}, "Subject: s\r\n\r\n.\r\n\xe4\r\n")
+			if show(o) != c.want {
+				t.Errorf("%q to %q: %s (%v), want %s", c.from, c.to, show(o), err, c.want)
+			}
+		}
+		s.Close()
+		if all := strings.Join(sent, "\n"); !strings.Contains(all, "MAIL FROM:<a@b.test> BODY=8BITMIME SIZE=100\n") ||
+			!strings.Contains(all, "MAIL FROM:<jürgen@b.test> BODY=8BITMIME SIZE=100 SMTPUTF8\n") {
+			t.Error(all)
+		}
+	}
+	mails := e.Mail(t, "user2")
+	if len(mails) != 6 {
+		t.Errorf("user2 has %d messages", len(mails))
+	}
+	for _, m := range mails {
+		if !bytes.HasSuffix(m.Text, []byte("Subject: s\n\n.\n\xe4\n")) {
+			t.Errorf("%q", m.Text)
+		}
+	}
+}
