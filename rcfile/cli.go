@@ -30,6 +30,8 @@ type CommandLine struct {
 	RCFileSet   bool   // -f was given
 	ConfigDump  string // "python", "json" or ""
 	ConfigCheck string // "text", "json" or ""
+	Status      string // "text", "json" or ""
+	HealthCheck bool   // --healthcheck
 
 	sink    string   // the option that says where mail goes
 	options []string // the options as given, for messages; values of secrets are not among them
@@ -167,6 +169,10 @@ func (c *CommandLine) act(o *Option, value string) error {
 		return form(&c.ConfigDump, o, value, "python")
 	case "configcheck":
 		return form(&c.ConfigCheck, o, value, "text")
+	case "status":
+		return form(&c.Status, o, value, "text")
+	case "healthcheck":
+		c.HealthCheck = true
 	}
 	return nil
 }

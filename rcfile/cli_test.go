@@ -34,6 +34,10 @@ func TestCommandLine(t *testing.T) {
 		{"-?", func(c *CommandLine) bool { return c.Help }},
 		{"--configd", func(c *CommandLine) bool { return c.ConfigDump == "python" }},
 		{"--configdump=json", func(c *CommandLine) bool { return c.ConfigDump == "json" }},
+		{"--status=json", func(c *CommandLine) bool { return c.Status == "json" }},
+		{"--status", func(c *CommandLine) bool { return c.Status == "text" }},
+		{"--healthcheck", func(c *CommandLine) bool { return c.HealthCheck }},
+		{"--logformat json --metrics unix:/m", func(c *CommandLine) bool { return c.Global.LogFormat == "json" && c.Global.Metrics == "unix:/m" }},
 		{"--configcheck=json", func(c *CommandLine) bool { return c.ConfigCheck == "json" }},
 		{"--conf", func(c *CommandLine) bool { return c.ConfigDump == "python" && c.ConfigCheck == "" }}, // as before --configcheck came
 		{"-q", func(c *CommandLine) bool { return c.Quit && c.QuitOnly }},

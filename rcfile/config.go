@@ -17,6 +17,8 @@ type Config struct {
 	ShowDots     bool   // set showdots
 	Syslog       bool   // set syslog
 	Jobs         int    // set jobs (ours): polls side by side; 0 = not set
+	LogFormat    string // set logformat (ours): classic or json; "" = classic
+	Metrics      string // set metrics (ours): where they are served; "" = nowhere
 
 	Servers []*Server // in the order of the file, then those named only on the command line
 

@@ -156,6 +156,12 @@ func globalRows() []Option {
 			at: func(t target) any { return &t.config.Syslog }},
 		{Name: "jobs", Words: w("jobs"), Flags: w("jobs"), Kind: Number, Arg: "count", Dump: "jobs", New: true, Say: "Up to %d polls run side by side.",
 			Help: "polls that run side by side", at: func(t target) any { return &t.config.Jobs }},
+		{Name: "logformat", Words: w("logformat"), Flags: w("logformat"), Kind: Choice, Arg: "classic|json", Choices: w("classic", "json"), Dump: "logformat",
+			New: true, Help: "classic lines, or a JSON record for each", Say: "Messages have the form %s.",
+			at: func(t target) any { return &t.config.LogFormat }, apply: func(t target, word string) { t.config.LogFormat = word }},
+		{Name: "metrics", Words: w("metrics"), Flags: w("metrics"), Kind: Text, Arg: "address", Dump: "metrics", New: true,
+			Help: "serve metrics at unix:PATH or 127.0.0.1:PORT", Say: "Metrics are served at %s.",
+			at: func(t target) any { return &t.config.Metrics }},
 	}
 }
 
@@ -415,6 +421,8 @@ func actionRows() []Option {
 		{Name: "fetchmailrc", Flags: w("fetchmailrc"), Short: "f", Kind: Text, Arg: "file", Help: "specify alternate run control file"},
 		{Name: "configdump", Flags: w("configdump"), Arg: "[=json]", Help: "show how the configuration is understood, as Python or JSON"},
 		{Name: "configcheck", Flags: w("configcheck"), Arg: "[=json]", New: true, Help: "check the configuration and tell doubtful spots"},
+		{Name: "status", Flags: w("status"), Arg: "[=json]", New: true, Help: "tell what the running daemon has done"},
+		{Name: "healthcheck", Flags: w("healthcheck"), New: true, Help: "exit with 0 if the daemon is alive and polls, else with 1"},
 		{Name: "yydebug", Flags: w("yydebug"), Short: "y", Help: "show how the run control file is read"},
 	}
 	for i := range rows {

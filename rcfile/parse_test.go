@@ -99,6 +99,7 @@ func TestMeaning(t *testing.T) {
 		{"poll x folder search maildir", `"mailboxes":["search", "maildir"]`},
 		{"poll x folder a passwordfd 3", `"mailboxes":["a"] 'passwordfd':3`},
 		{"poll x sslmode starttls=must", `"sslmode":"starttls=must"`},
+		{"set metrics 'unix:/m' set logformat json poll x user metrics pass status", `"logformat":"json" "metrics":"unix:/m" "remote":"metrics" "password":"status"`},
 		{"set jobs 4 poll x idletimeout 60 maildir '~/M' no forceidle", `'jobs':4 'idletimeout':60 "maildir":"~/M" 'forceidle':FALSE`},
 		{"poll x auth xoauth2 user u", `"auth":"oauthbearer" "remote":"u"`},
 		{"poll x auth implicit", `"auth":"ssh" "password":"joe"`},
