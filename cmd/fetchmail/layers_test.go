@@ -37,9 +37,10 @@ var mayImport = map[string][]string{
 	"deliver/notice":     {"deliver", "deliver/header", "deliver/text"},
 	"daemon/poll":        {"protocols", "deliver", "deliver/header", "deliver/text", "deliver/route", "deliver/notice", "daemon/ledger"},
 	"daemon/report":      {"protocols", "protocols/wire", "deliver", "daemon/poll"}, // wire: the addresses of a refused connection
+	"daemon/status":      {"daemon/poll", "daemon/report"},
 	"daemon":             {},
 	"daemon/plan":        {"rcfile", "protocols/...", "deliver/...", "daemon/poll", "daemon/ledger", "daemon/report"},
-	"cmd/fetchmail":      {"rcfile", "daemon", "daemon/plan", "daemon/poll", "daemon/report", "daemon/lock"},
+	"cmd/fetchmail":      {"rcfile", "daemon", "daemon/plan", "daemon/poll", "daemon/report", "daemon/lock", "daemon/status"},
 	"cmd/fetchmail/demo": {"protocols/mailtest/..."},
 	// Test helpers: imported by tests and the demo only.
 	"protocols/mailtest":      {"protocols"},

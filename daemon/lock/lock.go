@@ -85,7 +85,12 @@ func Place(root bool, fetchmailHome, home string) string {
 
 // Find tells who holds the pidfile; nil if nobody does. A stale or damaged file is removed, and stale is true. Its error is
 // an *Error.
-func Find(path string) (h *Holder, stale bool, err error) {
+func Find(path string) (h *Holder, stale bool, err error) { return find(path, false) }
+
+// Look is Find for those who only want to know: a stale file stays where it is.
+func Look(path string) (h *Holder, stale bool, err error) { return find(path, true) }
+
+func find(path string, keep bool) (h *Holder, stale bool, err error) {
 	for n := range tries {
 		f, err := open(path, 0)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -95,9 +100,13 @@ func Find(path string) (h *Holder, stale bool, err error) {
 			return nil, stale, &Error{opening, path, err}
 		}
 		h, gone, err := examine(f, path, n == tries-1)
+		if gone && !keep {
+			err = remove(path)
+			gone = err == nil
+		}
 		f.Close()
-		if err != nil || h != nil {
-			return h, stale, err
+		if err != nil || h != nil || gone && keep {
+			return h, stale || gone, err
 		}
 		stale = stale || gone
 	}
@@ -135,7 +144,15 @@ func open(path string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// examine tells who holds f, and removes it if nobody does. If it finds out neither it returns nothing, and is to be
+// remove takes a stale file away. It is locked by us.
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &Error{opening, path, err}
+	}
+	return nil
+}
+
+// examine tells who holds f, or that nobody does. If it finds out neither it returns nothing, and is to be
 // asked again; patient says that this was done often enough.
 func examine(f *os.File, path string, patient bool) (h *Holder, gone bool, err error) {
 	held := false
@@ -159,9 +176,6 @@ func examine(f *os.File, path string, patient bool) (h *Holder, gone bool, err e
 	case held || h != nil && h.PID != os.Getpid() && alive(h.PID) && isFetchmail(h.PID):
 		h.path, h.flocked = path, held
 		return h, false, nil
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, false, &Error{opening, path, err}
 	}
 	return nil, true, nil
 }

@@ -108,6 +108,9 @@ func TestStaleAndDamagedFilesAreRemoved(t *testing.T) {
 	}
 	for name, content := range tests {
 		path := pidfile(t, content)
+		if h, stale, err := Look(path); h != nil || !stale || err != nil || !exists(path) {
+			t.Errorf("%s, looked at: %+v, stale %v, %v, still there %v", name, h, stale, err, exists(path))
+		}
 		if h, stale, err := Find(path); h != nil || !stale || err != nil {
 			t.Errorf("%s: %+v, stale %v, %v", name, h, stale, err)
 		}

@@ -110,6 +110,12 @@ type (
 		Timeout    int // seconds, for time-outs
 		Err        error
 	}
+	// Idling: the folder has been dealt with and the connection waits for new mail (On), or has ended to do so.
+	Idling struct {
+		Account
+		Folder string
+		On     bool
+	}
 	// Warned: something that people should know, in the reference's words, without prefix.
 	Warned struct{ Text string }
 )
@@ -134,4 +140,15 @@ func (Filed) event()       {}
 func (Restored) event()    {}
 func (Unsent) event()      {}
 func (Failed) event()      {}
+func (Idling) event()      {}
 func (Warned) event()      {}
+
+// Tee is an observer that passes events on to several others, in order.
+type Tee []Observer
+
+// Observe passes one event on.
+func (t Tee) Observe(e Event) {
+	for _, o := range t {
+		o.Observe(e)
+	}
+}

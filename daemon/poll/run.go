@@ -221,7 +221,10 @@ func (r *run) folder(ctx context.Context, folder string) error {
 			return nil
 		}
 		r.closeSink(nil)
-		if err := w.Wait(ctx); err != nil {
+		r.Observer.Observe(Idling{r.Account, folder, true})
+		err = w.Wait(ctx)
+		r.Observer.Observe(Idling{r.Account, folder, false})
+		if err != nil {
 			return err
 		}
 	}

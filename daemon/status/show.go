@@ -1,0 +1,164 @@
+package status
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"fetchmail/daemon/report"
+)
+
+const (
+	// late is how long the next round may be overdue.
+	late = time.Minute
+	// away is the shortest time for which an idle account may be without a connection.
+	away = 5 * time.Minute
+)
+
+// Health is nil if the daemon does its work: the next round is not overdue, no poll is stuck and no account that is to
+// wait for new mail has been without a connection for longer than a round takes. Mail servers that refuse us are no
+// concern of it.
+func (s *Status) Health(now time.Time) error {
+	patience := time.Duration(s.Patience)*time.Second + late
+	if !s.NextPoll.IsZero() {
+		if d := now.Sub(s.NextPoll); d > late {
+			return fmt.Errorf("the next poll is overdue for %s", Span(d))
+		}
+	} else if d := now.Sub(s.Active); d > patience && !s.waits() {
+		return fmt.Errorf("no sign of life for %s", Span(d))
+	}
+	for i := range s.Accounts {
+		a := &s.Accounts[i]
+		if a.Idling > 0 {
+			continue
+		}
+		d := now.Sub(a.Active)
+		if a.Polling > 0 && d > patience {
+			return fmt.Errorf("the poll of %s has been stuck for %s", a.name(), Span(d))
+		}
+		seen := a.LastSuccess
+		if seen.IsZero() {
+			seen = s.Started
+		}
+		if gone := now.Sub(seen); a.Idle && gone > max(time.Duration(s.Interval)*time.Second, away)+patience {
+			return fmt.Errorf("%s has not been connected for %s", a.name(), Span(gone))
+		}
+	}
+	return nil
+}
+
+// waits tells whether a connection waits for new mail, which may last for ever.
+func (s *Status) waits() bool {
+	for i := range s.Accounts {
+		if s.Accounts[i].Idling > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Failing counts the accounts whose last poll went wrong.
+func (s *Status) Failing() (n int) {
+	for i := range s.Accounts {
+		if s.Accounts[i].Failing > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (a *Account) name() string { return report.Clean(a.User) + " at " + report.Clean(a.Label) }
+
+// Table writes the accounts for people: a line each, then the last errors of those that are in trouble.
+func (s *Status) Table(w io.Writer, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "SERVER\tUSER\tSTATE\tLAST SUCCESS\tPOLLS\tFETCHED\tBYTES\tNEXT POLL")
+	for i := range s.Accounts {
+		a := &s.Accounts[i]
+		polls := 0
+		for _, n := range a.Polls {
+			polls += n
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", report.Clean(a.Label), report.Clean(a.User), a.state(), ago(now, a.LastSuccess),
+			polls, a.Fetched, Size(a.Octets), a.next(now))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for i := range s.Accounts {
+		if a := &s.Accounts[i]; a.Failing > 0 && a.LastError != "" {
+			if _, err := fmt.Fprintf(w, "%s: %s: %s\n", a.name(), ago(now, a.LastErrorAt), report.Clean(a.LastError)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// state is one word, and how often in a row a poll went wrong.
+func (a *Account) state() string {
+	switch {
+	case a.Idling > 1:
+		return fmt.Sprintf("idling (%d)", a.Idling)
+	case a.Idling > 0:
+		return "idling"
+	case a.Polling > 0:
+		return "polling"
+	case a.Result == "":
+		return "not polled yet"
+	case a.Failing > 1:
+		return fmt.Sprintf("%s (%dx)", a.Result, a.Failing)
+	case a.Failing > 0:
+		return report.Clean(a.Result)
+	}
+	return "ok"
+}
+
+func (a *Account) next(now time.Time) string {
+	switch {
+	case a.NextPoll.IsZero():
+		return "-"
+	case a.NextPoll.Before(now):
+		return "now"
+	}
+	return "in " + Span(a.NextPoll.Sub(now))
+}
+
+// ago says how long something is past.
+func ago(now, then time.Time) string {
+	if then.IsZero() {
+		return "never"
+	}
+	return Span(now.Sub(then)) + " ago"
+}
+
+// Span is a duration for people, in at most two units.
+func Span(d time.Duration) string {
+	d = max(d, 0)
+	s := int64(d.Round(time.Second) / time.Second)
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%ds", s)
+	case s < 3600:
+		return fmt.Sprintf("%dm %ds", s/60, s%60)
+	case s < 86400:
+		return fmt.Sprintf("%dh %dm", s/3600, s/60%60)
+	}
+	return fmt.Sprintf("%dd %dh", s/86400, s/3600%24)
+}
+
+// Size is a number of octets in words for people: 1.2 MB.
+func Size(n int64) string {
+	if n < 1000 {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	f := float64(n)
+	for _, unit := range []string{"kB", "MB", "GB"} {
+		if f /= 1000; f < 999.95 {
+			return fmt.Sprintf("%.1f %s", f, unit)
+		}
+	}
+	return fmt.Sprintf("%.1f TB", f/1000)
+}
