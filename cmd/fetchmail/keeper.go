@@ -69,6 +69,7 @@ func (k *keeper) load() (daemon.Plan, error) {
 		return daemon.Plan{}, err
 	}
 	k.plan = pl
+	k.show(pl)
 	if err := k.lock.SetInterval(k.config.PollInterval); err != nil {
 		k.complain("fetchmail: %v", err)
 	}
@@ -102,6 +103,7 @@ func (k *keeper) save() {
 
 // hear words the events of the loop as the reference does.
 func (k *keeper) hear(e daemon.Event) {
+	k.outside.hear(e)
 	switch e := e.(type) {
 	case daemon.Sleeping:
 		if k.line.Verbose > 0 {

@@ -38,9 +38,10 @@ var mayImport = map[string][]string{
 	"daemon/poll":        {"protocols", "deliver", "deliver/header", "deliver/text", "deliver/route", "deliver/notice", "daemon/ledger"},
 	"daemon/report":      {"protocols", "protocols/wire", "deliver", "daemon/poll"}, // wire: the addresses of a refused connection
 	"daemon/status":      {"daemon/poll", "daemon/report"},
+	"daemon/metrics":     {"daemon/status"},
 	"daemon":             {},
 	"daemon/plan":        {"rcfile", "protocols/...", "deliver/...", "daemon/poll", "daemon/ledger", "daemon/report"},
-	"cmd/fetchmail":      {"rcfile", "daemon", "daemon/plan", "daemon/poll", "daemon/report", "daemon/lock", "daemon/status"},
+	"cmd/fetchmail":      {"rcfile", "daemon", "daemon/plan", "daemon/poll", "daemon/report", "daemon/lock", "daemon/status", "daemon/metrics"},
 	"cmd/fetchmail/demo": {"protocols/mailtest/..."},
 	// Test helpers: imported by tests and the demo only.
 	"protocols/mailtest":      {"protocols"},
@@ -56,6 +57,7 @@ var home = map[string][]string{
 	"github.com/emersion/go-smtp":      {"deliver/smtp", "protocols/mailtest", "cmd/fetchmail/demo"},
 	"github.com/jcmturner/gokrb5":      {"protocols/auth"},
 	"github.com/alecthomas/participle": {"rcfile"},
+	"github.com/prometheus":            {"daemon/metrics"},
 	"github.com/spf13/pflag":           {"rcfile", "cmd/fetchmail"},
 }
 

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 
 	"fetchmail/daemon"
+	"fetchmail/daemon/metrics"
 	"fetchmail/rcfile"
 )
 
@@ -29,6 +30,7 @@ type program struct {
 	piped    []byte           // the run control file that came from standard input
 	logFile  *daemon.LogFile
 	logged   bool // out and err are a log
+	outside  outside
 }
 
 // failure ends the program: its text, if any, has been written.
@@ -63,7 +65,7 @@ func (p *program) do(ctx context.Context) error {
 	if p.line.Help {
 		return rcfile.Help(p.out)
 	}
-	if os.Getuid() == 0 {
+	if os.Getuid() == 0 && p.line.Status == "" && !p.line.HealthCheck {
 		p.complain("WARNING: Running as root is discouraged.")
 	}
 	if p.Places, err = locate(); err != nil {
@@ -87,6 +89,10 @@ func (p *program) do(ctx context.Context) error {
 		return p.report()
 	case p.line.ConfigDump != "":
 		return p.dump()
+	case p.line.Status != "":
+		return p.status()
+	case p.line.HealthCheck:
+		return p.healthCheck()
 	}
 	return p.work(ctx)
 }
@@ -124,6 +130,10 @@ func (p *program) configure() error {
 	}
 	if err != nil {
 		return p.refused(err)
+	}
+	if _, err := metrics.Parse(config.Metrics, p.Home); err != nil {
+		p.complain("%v", err)
+		return failure(exitSyntax)
 	}
 	p.config = config
 	return p.log()

@@ -85,7 +85,7 @@ func (p *program) facts() plan.Facts {
 	return plan.Facts{
 		HostName: p.host, User: p.User, Home: p.Home, Version: version, Check: p.line.Check, Silent: p.line.Silent,
 		Verbose: p.line.Verbose, Daemon: p.isDaemon(), Detached: p.detached != nil, Logged: p.logged, Typed: p.typed(),
-		Warn: func(line string) { p.complain("%s", line) },
+		Warn: func(line string) { p.complain("%s", line) }, Watch: p.watch,
 	}
 }
 
@@ -215,6 +215,8 @@ func (p *program) poll(ctx context.Context, pl *plan.Plan) error {
 	if p.isDaemon() {
 		p.tell("starting fetchmail %s daemon", version)
 	}
+	p.show(pl)
+	defer p.hide()
 	if p.detached != nil {
 		p.detached.Ready()
 	}

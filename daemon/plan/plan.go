@@ -4,6 +4,7 @@ package plan
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -37,11 +38,17 @@ type Facts struct {
 	Verbose  int
 	Warn     func(line string) // lines for standard error, before polls begin
 	Typed    map[string]string // passwords that were typed in, by user@label
+	// Watch gives an observer for one run of the task with that ID; nil, or a nil observer, watches nothing.
+	Watch func(id string) poll.Observer
 }
 
 // Task is one user's mailbox, ready to be polled.
 type Task struct {
+	ID       string // label, user, and a number where these are not unique: the same in the next plan
 	Label    string
+	User     string // the name used for login
+	Protocol string
+	Timeout  int    // seconds; 0 is without end
 	Interval int    // poll every Nth cycle; 0 or 1 is each
 	Key      string // user and host: tasks with the same key must not run side by side
 	Host     string
@@ -54,19 +61,32 @@ type Task struct {
 func (t *Task) Run(ctx context.Context, stop <-chan struct{}, out, err io.Writer) poll.Result {
 	a := t.account
 	rep := a.reporter(out, err)
+	obs := a.observer(t.ID, rep)
 	if a.server.Protocol != rcfile.Auto {
-		return a.job(a.server.Protocol, rep).Run(ctx, stop)
+		j := a.job(a.server.Protocol, rep)
+		j.Observer = obs
+		return j.Run(ctx, stop)
 	}
 	auto := poll.Account{Label: a.server.Name, Host: a.server.Host(), User: a.user.Remote}
-	rep.Observe(poll.Started{Account: auto, Protocol: "auto"})
-	res := a.tryAll(ctx, stop, rep)
-	rep.Observe(poll.Finished{Account: auto, Protocol: "auto", Status: res.Status})
+	obs.Observe(poll.Started{Account: auto, Protocol: "auto"})
+	res := a.tryAll(ctx, stop, rep, obs)
+	obs.Observe(poll.Finished{Account: auto, Protocol: "auto", Status: res.Status})
 	return res
 }
 
+// observer hears all that happens in a run of a task: the reporter, and who watches from outside.
+func (a *account) observer(id string, rep *report.Reporter) poll.Observer {
+	if a.Watch != nil {
+		if w := a.Watch(id); w != nil {
+			return poll.Tee{rep, w}
+		}
+	}
+	return rep
+}
+
 // tryAll is protocol auto: IMAP, then POP3. That the first one is not spoken is no failure as long as there is another.
-func (a *account) tryAll(ctx context.Context, stop <-chan struct{}, rep *report.Reporter) poll.Result {
-	held := &holder{Observer: rep}
+func (a *account) tryAll(ctx context.Context, stop <-chan struct{}, rep *report.Reporter, obs poll.Observer) poll.Result {
+	held := &holder{Observer: obs}
 	j := a.job(rcfile.IMAP, rep)
 	j.Observer = held
 	res := j.Run(ctx, stop)
@@ -75,7 +95,7 @@ func (a *account) tryAll(ctx context.Context, stop <-chan struct{}, rep *report.
 		return res
 	}
 	j = a.job(rcfile.POP3, rep)
-	j.Observer = &holder{Observer: rep, open: true}
+	j.Observer = &holder{Observer: obs, open: true}
 	return j.Run(ctx, stop)
 }
 
@@ -189,6 +209,7 @@ func (p *Plan) memory(key string, known map[string]*poll.Memory) *poll.Memory {
 }
 
 func (p *Plan) fill(c *rcfile.Config, f Facts, known map[string]*poll.Memory) error {
+	ids := map[string]int{}
 	for _, s := range c.Servers {
 		if !s.Active {
 			continue
@@ -202,7 +223,10 @@ func (p *Plan) fill(c *rcfile.Config, f Facts, known map[string]*poll.Memory) er
 			a.recordHost = p.recordHost(s, u)
 			a.memory = p.memory(u.Remote+"@"+a.recordHost, known)
 			p.ledger.Account(u.Remote, a.recordHost, "") // the order of registration is that of the file
-			p.Tasks = append(p.Tasks, a.task())
+			t := a.task()
+			ids[t.ID]++
+			t.ID = fmt.Sprintf("%s %d", t.ID, ids[t.ID])
+			p.Tasks = append(p.Tasks, t)
 		}
 	}
 	return nil
@@ -246,6 +270,7 @@ type account struct {
 func (a *account) task() *Task {
 	s, u := a.server, a.user
 	return &Task{
+		ID: u.Remote + "@" + s.Name, User: u.Remote, Protocol: string(s.Protocol), Timeout: s.Timeout,
 		Label: s.Name, Interval: s.Interval, Key: u.Remote + "@" + s.Host(), Host: s.Host(), Idle: u.Idle,
 		Serial:  u.PreConnect != "" || u.PostConnect != "" || s.Plugin != "" || s.Interface != "" || s.Monitor != "",
 		account: a,

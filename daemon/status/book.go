@@ -22,8 +22,9 @@ const (
 
 // Entry is an account as the configuration has it.
 type Entry struct {
+	ID                          string // tells it from all others, before and after a reload
 	Label, User, Host, Protocol string
-	Every                       int
+	Every                       int // polled each so many rounds; 0 is 1
 	Idle                        bool
 }
 
@@ -34,8 +35,8 @@ type Book struct {
 
 	mu       sync.Mutex
 	s        Status
-	accounts map[key]*Account
-	order    []key
+	accounts map[string]*Account // by ID
+	order    []string
 	marked   time.Time // when text of a message was last worth writing
 
 	changed chan struct{}
@@ -43,12 +44,9 @@ type Book struct {
 	written sync.WaitGroup
 }
 
-// key tells accounts apart. Several folders of a user are one account.
-type key struct{ label, user string }
-
 // New makes a book whose file is path. complain hears, once in a row, that it could not be written.
 func New(path, version string, complain func(error)) *Book {
-	b := &Book{path: path, now: time.Now, accounts: map[key]*Account{}, changed: make(chan struct{}, 1), stop: make(chan struct{})}
+	b := &Book{path: path, now: time.Now, accounts: map[string]*Account{}, changed: make(chan struct{}, 1), stop: make(chan struct{})}
 	b.s = Status{Version: version, PID: os.Getpid(), Started: b.now(), Active: b.now()}
 	b.written.Go(func() { b.keep(complain) })
 	return b
@@ -60,20 +58,16 @@ func (b *Book) Configure(interval, patience time.Duration, entries []Entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old := b.accounts
-	b.accounts, b.order = make(map[key]*Account, len(entries)), nil
+	b.accounts, b.order = make(map[string]*Account, len(entries)), nil
 	b.s.Interval, b.s.Patience = int(interval.Seconds()), int(patience.Seconds())
 	for _, e := range entries {
-		k := key{e.Label, e.User}
-		if b.accounts[k] != nil {
-			continue // another entry with the same names
-		}
-		a := old[k]
+		a := old[e.ID]
 		if a == nil {
 			a = &Account{Label: e.Label, User: e.User, Polls: map[string]int{}}
 		}
 		a.Host, a.Protocol, a.Every, a.Idle = e.Host, e.Protocol, max(e.Every, 1), e.Idle
-		b.accounts[k] = a
-		b.order = append(b.order, k)
+		b.accounts[e.ID] = a
+		b.order = append(b.order, e.ID)
 	}
 	b.touch()
 }
@@ -110,8 +104,8 @@ func (b *Book) Snapshot() *Status {
 	s := b.s
 	s.Updated = b.now()
 	s.Accounts = make([]Account, 0, len(b.order))
-	for _, k := range b.order {
-		a := *b.accounts[k]
+	for _, id := range b.order {
+		a := *b.accounts[id]
 		a.Polls = maps.Clone(a.Polls)
 		s.Accounts = append(s.Accounts, a)
 	}
@@ -119,10 +113,10 @@ func (b *Book) Snapshot() *Status {
 }
 
 // Watch returns an observer for one poll of an account, or for one connection that waits for new mail.
-func (b *Book) Watch(label, user string) poll.Observer {
+func (b *Book) Watch(id string) poll.Observer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a := b.accounts[key{label, user}]
+	a := b.accounts[id]
 	if a == nil { // of a configuration that is not in force any more
 		a = &Account{Polls: map[string]int{}}
 	}

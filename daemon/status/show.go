@@ -109,7 +109,7 @@ func (a *Account) state() string {
 	case a.Result == "":
 		return "not polled yet"
 	case a.Failing > 1:
-		return fmt.Sprintf("%s (%dx)", a.Result, a.Failing)
+		return fmt.Sprintf("%s (%dx)", report.Clean(a.Result), a.Failing)
 	case a.Failing > 0:
 		return report.Clean(a.Result)
 	}
