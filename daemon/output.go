@@ -137,6 +137,13 @@ func (w stream) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// Live tells whether the task has its turn: what it writes appears at once, until it is finished.
+func (w stream) Live() bool {
+	w.o.mu.Lock()
+	defer w.o.mu.Unlock()
+	return !w.done && w.o.slots[0] == w.slot
+}
+
 // lines is one of the two writers of a resident task: it prints whole lines only.
 type lines struct {
 	o    *Output
@@ -157,6 +164,9 @@ func (w *lines) Write(b []byte) (int, error) {
 	}
 	return len(b), nil
 }
+
+// Live is false: a line appears when it is complete.
+func (w *lines) Live() bool { return false }
 
 // flush ends an open line.
 func (w *lines) flush() {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"fetchmail/daemon"
@@ -91,7 +92,7 @@ func (p *program) reopen(asked <-chan os.Signal) {
 
 // tell writes a progress line of the program itself.
 func (p *program) tell(format string, args ...any) {
-	fmt.Fprintf(p.out, "fetchmail: "+format+"\n", args...)
+	p.write(p.out, slog.LevelInfo, fmt.Sprintf(format, args...))
 }
 
 // standardInput reads a run control file from where it can be read once only.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -37,7 +38,7 @@ func (k *keeper) tasks() daemon.Plan {
 			Name: t.Label + " " + t.Key, Every: t.Interval, Limits: limits, Resident: t.Idle && len(k.plan.Tasks) > 1,
 			Skipped: func(turn daemon.Turn) {
 				if k.line.Verbose > 0 {
-					fmt.Fprintf(turn.Out, "fetchmail: interval not reached, not querying %s\n", t.Label)
+					k.write(turn.Out, slog.LevelInfo, fmt.Sprintf("interval not reached, not querying %s", t.Label))
 				}
 			},
 			Run: func(ctx context.Context, turn daemon.Turn) int {

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"fetchmail/daemon"
 	"fetchmail/daemon/metrics"
+	"fetchmail/daemon/report"
 	"fetchmail/rcfile"
 )
 
@@ -30,6 +33,7 @@ type program struct {
 	piped    []byte           // the run control file that came from standard input
 	logFile  *daemon.LogFile
 	logged   bool // out and err are a log
+	json     bool // with a record in each line
 	outside  outside
 }
 
@@ -109,7 +113,25 @@ func (p *program) usage(err error) error {
 
 // complain writes an error line.
 func (p *program) complain(format string, args ...any) {
-	fmt.Fprintf(p.err, "fetchmail: "+format+"\n", args...)
+	p.write(p.err, slog.LevelError, fmt.Sprintf(format, args...))
+}
+
+// pass writes an error line that is complete, except in its form.
+func (p *program) pass(line string) {
+	if p.json {
+		p.write(p.err, slog.LevelError, strings.TrimPrefix(line, "fetchmail: "))
+		return
+	}
+	fmt.Fprintln(p.err, line)
+}
+
+// write writes a line of the program itself in the form that was asked for.
+func (p *program) write(w io.Writer, level slog.Level, line string) {
+	if p.json {
+		report.NewLog(w, slog.LevelInfo).Log(context.Background(), level, line, "event", "program")
+		return
+	}
+	fmt.Fprintln(w, "fetchmail: "+line)
 }
 
 // banner names the program. Programs that read the output of -V skip all before "Taking options".
@@ -125,11 +147,17 @@ func (p *program) configure() error {
 		return err
 	}
 	config, warnings, err := rcfile.Resolve(file, p.line, p.env())
+	before := p.json
+	if config != nil {
+		p.json = config.LogFormat == "json"
+	}
 	for _, w := range warnings {
-		fmt.Fprintln(p.err, w)
+		p.pass(w)
 	}
 	if err != nil {
-		return p.refused(err)
+		err = p.refused(err)
+		p.json = before
+		return err
 	}
 	if _, err := metrics.Parse(config.Metrics, p.Home); err != nil {
 		p.complain("%v", err)
@@ -146,7 +174,7 @@ func (p *program) refused(err error) error {
 		return err
 	}
 	for _, l := range r.Lines {
-		fmt.Fprintln(p.err, l)
+		p.pass(l)
 	}
 	return failure(r.Code)
 }
@@ -182,7 +210,7 @@ func (p *program) explain(bad rcfile.Errors) {
 	if explains(p.err) {
 		bad.Explain(p.err)
 	} else {
-		fmt.Fprintln(p.err, bad.Error())
+		p.pass(bad.Error())
 	}
 }
 

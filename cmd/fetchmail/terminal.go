@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/term"
+
+	"fetchmail/daemon/report"
 )
 
 // explains tells whether errors are read by people. Programs that read them want the reference's lines alone; for them
@@ -12,4 +14,22 @@ import (
 func explains(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// terminal is where progress ends up if people look at it; nil if they do not, or cannot be shown more than lines.
+func terminal(w io.Writer) *report.Terminal {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	if t := os.Getenv("TERM"); t == "" || t == "dumb" {
+		return nil
+	}
+	return &report.Terminal{Color: os.Getenv("NO_COLOR") == "", Width: func() int {
+		width, _, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return 0
+		}
+		return width
+	}}
 }

@@ -38,6 +38,7 @@ type Facts struct {
 	Verbose  int
 	Warn     func(line string) // lines for standard error, before polls begin
 	Typed    map[string]string // passwords that were typed in, by user@label
+	Terminal *report.Terminal  // where standard output ends up, for people; nil if it does not
 	// Watch gives an observer for one run of the task with that ID; nil, or a nil observer, watches nothing.
 	Watch func(id string) poll.Observer
 }
@@ -280,7 +281,8 @@ func (a *account) task() *Task {
 // reporter says what happens in a poll.
 func (a *account) reporter(out, err io.Writer) *report.Reporter {
 	return &report.Reporter{Out: out, Err: err, Host: a.HostName, Version: a.Version, Silent: a.Silent, Verbose: a.Verbose,
-		Dots: a.config.ShowDots, Daemon: a.Daemon, Prefix: a.Logged, Now: time.Now}
+		Dots: a.config.ShowDots, Daemon: a.Daemon, Prefix: a.Logged, Now: time.Now,
+		JSON: a.config.LogFormat == "json", Terminal: a.Terminal}
 }
 
 func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,11 +13,13 @@ const maxLine = 1000
 
 // Clean makes text from a server or a message fit to be shown: control characters, invisible and direction-changing
 // ones and broken UTF-8 are escaped, very long lines cut.
-func Clean(s string) string {
+func Clean(s string) string { return clean(s, maxLine) }
+
+func clean(s string, limit int) string {
 	cut := ""
-	if len(s) > maxLine {
+	if len(s) > limit {
 		cut = fmt.Sprintf("... (%d octets)", len(s))
-		s = s[:maxLine]
+		s = s[:limit]
 	}
 	if plain(s) {
 		return s + cut
@@ -47,4 +50,18 @@ func plain(s string) bool {
 		}
 	}
 	return true
+}
+
+// Size is a number of octets for people: 1.2 MB.
+func Size(n int64) string {
+	if n < 1000 {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	f := float64(n)
+	for _, unit := range []string{"kB", "MB", "GB"} {
+		if f /= 1000; f < 999.95 {
+			return fmt.Sprintf("%.1f %s", f, unit)
+		}
+	}
+	return fmt.Sprintf("%.1f TB", f/1000)
 }

@@ -2,12 +2,18 @@
 //
 // Progress goes to one stream, errors to another, as fetchmail(1) does it. Progress is a stream of partial lines: an
 // error that ends a message leaves its "reading message" line open.
+//
+// With JSON each line becomes a record instead, on the stream on which the line would be, and a message that is read
+// becomes one record when it is done. The field msg is the line; the other fields say the same for programs.
+//
+// On a terminal long downloads show a bar behind the "reading message" line, which disappears without a trace.
 package report
 
 import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -27,10 +33,17 @@ type Reporter struct {
 	// Prefix every progress line with the program's name (logfile, syslog).
 	Prefix bool
 	Now    func() time.Time
+	// JSON makes records of lines.
+	JSON bool
+	// Terminal, if not nil, is where Out ends up; long downloads show a bar there, unless there are Dots.
+	Terminal *Terminal
 
-	mu     sync.Mutex
-	open   bool  // a progress line is open
-	octets int64 // of the message being read
+	mu      sync.Mutex
+	open    bool   // a progress line is open
+	line    string // it, as far as it goes; for JSON and the bar
+	octets  int64  // of the message being read
+	records records
+	bar     bar
 }
 
 const program = "fetchmail: "
@@ -41,6 +54,15 @@ var _ poll.Observer = (*Reporter)(nil)
 func (r *Reporter) Observe(e poll.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.JSON {
+		r.records.begin(r, e)
+		defer r.records.end(r, e)
+	}
+	r.tell(e)
+}
+
+// tell words one event.
+func (r *Reporter) tell(e poll.Event) {
 	switch e := e.(type) {
 	case poll.Started:
 		if r.Verbose > 0 && !r.Silent {
@@ -84,7 +106,10 @@ func (r *Reporter) Trace(protocol string, dir byte, text string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.records.about("trace", slog.LevelDebug, slog.String("protocol", protocol), slog.String("direction", string(dir)))
 	switch {
+	case dir == '*' && r.JSON:
+		r.say("%s", Clean(text))
 	case dir == '*':
 		r.part("%s\n", Clean(text))
 	case strings.HasPrefix(text, ". ("): // ". (EOM)"
@@ -98,6 +123,7 @@ func (r *Reporter) Trace(protocol string, dir byte, text string) {
 func (r *Reporter) Warn(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.records.about("warning", slog.LevelWarn)
 	r.Complain("%s", Clean(text))
 }
 
@@ -105,6 +131,7 @@ func (r *Reporter) Warn(text string) {
 func (r *Reporter) Say(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.records.about("notice", slog.LevelInfo)
 	r.say("%s", Clean(text))
 }
 
@@ -112,14 +139,20 @@ func (r *Reporter) Say(text string) {
 func (r *Reporter) Connections(lines []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.records.about("connection", slog.LevelWarn)
 	r.connection(lines)
 }
 
 // say writes a whole progress line with the program's name, whatever the line so far. Silent does not hold it back: what
 // the reference calls silent are the lines about messages.
 func (r *Reporter) say(format string, args ...any) {
+	if r.JSON {
+		r.record(r.Out, fmt.Sprintf(format, args...))
+		return
+	}
+	r.bar.hide(r)
 	fmt.Fprintf(r.Out, program+format+"\n", args...)
-	r.open = false
+	r.open, r.line = false, ""
 }
 
 // part goes on with a progress line; format may end it.
@@ -128,20 +161,39 @@ func (r *Reporter) part(format string, args ...any) {
 		return
 	}
 	s := fmt.Sprintf(format, args...)
+	if r.JSON {
+		r.gather(s)
+		return
+	}
+	r.bar.hide(r)
 	if r.Prefix && !r.open {
 		io.WriteString(r.Out, program)
 	}
 	io.WriteString(r.Out, s)
-	r.open = s[len(s)-1] != '\n'
+	if r.open = s[len(s)-1] != '\n'; r.open {
+		r.line += s
+	} else {
+		r.line = ""
+	}
 }
 
 // Complain writes an error line with the program's name.
 func (r *Reporter) Complain(format string, args ...any) {
+	if r.JSON {
+		r.record(r.Err, fmt.Sprintf(format, args...))
+		return
+	}
+	r.bar.hide(r)
 	fmt.Fprintf(r.Err, program+format+"\n", args...)
 }
 
 // plainError writes an error line without the program's name, as the reference does for some.
 func (r *Reporter) plainError(format string, args ...any) {
+	if r.JSON {
+		r.record(r.Err, fmt.Sprintf(format, args...))
+		return
+	}
+	r.bar.hide(r)
 	if r.Prefix {
 		format = program + format
 	}
@@ -195,9 +247,10 @@ func (r *Reporter) reading(e poll.Reading) {
 	case e.Size > 0:
 		r.part(" (%d octets)", e.Size)
 	}
-	if r.Dots {
+	if r.dots() {
 		r.part(" #")
 	}
+	r.bar.begin(r, e)
 }
 
 func (r *Reporter) body(e poll.Body) {
@@ -205,14 +258,22 @@ func (r *Reporter) body(e poll.Body) {
 		return
 	}
 	r.part(" (%d body octets)", e.Octets)
-	if r.Dots {
+	if r.dots() {
 		r.part(" ")
 	}
 }
 
+// dots tells whether progress is shown as dots and stars.
+func (r *Reporter) dots() bool { return r.Dots && !r.JSON }
+
 // progress shows a star for every line of the text and a dot for every 1024 octets of the message.
 func (r *Reporter) progress(p []byte) {
-	if !r.Dots || r.Silent {
+	switch {
+	case r.Silent:
+		return
+	case !r.dots():
+		r.octets += int64(len(p))
+		r.bar.draw(r)
 		return
 	}
 	for len(p) > 0 {

@@ -3,7 +3,6 @@ package status
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -82,7 +81,7 @@ func (s *Status) Table(w io.Writer, now time.Time) error {
 			polls += n
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", report.Clean(a.Label), report.Clean(a.User), a.state(), ago(now, a.LastSuccess),
-			polls, a.Fetched, Size(a.Octets), a.next(now))
+			polls, a.Fetched, report.Size(a.Octets), a.next(now))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -147,18 +146,4 @@ func Span(d time.Duration) string {
 		return fmt.Sprintf("%dh %dm", s/3600, s/60%60)
 	}
 	return fmt.Sprintf("%dd %dh", s/86400, s/3600%24)
-}
-
-// Size is a number of octets in words for people: 1.2 MB.
-func Size(n int64) string {
-	if n < 1000 {
-		return strconv.FormatInt(n, 10) + " B"
-	}
-	f := float64(n)
-	for _, unit := range []string{"kB", "MB", "GB"} {
-		if f /= 1000; f < 999.95 {
-			return fmt.Sprintf("%.1f %s", f, unit)
-		}
-	}
-	return fmt.Sprintf("%.1f TB", f/1000)
 }

@@ -263,14 +263,6 @@ new              n          not polled yet  never         0      0        0 B   
 	}
 }
 
-func TestSize(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 999_949: "999.9 kB", 999_950: "1.0 MB", 5e12: "5.0 TB", 3e9: "3.0 GB"} {
-		if got := Size(n); got != want {
-			t.Errorf("%d: %s, want %s", n, got, want)
-		}
-	}
-}
-
 // TestManyAccountsAreWrittenInBatches lets a thousand accounts change at once: the file is written a few times, not a
 // thousand.
 func TestManyAccountsAreWrittenInBatches(t *testing.T) {
