@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -133,6 +134,9 @@ func (c *records) trouble(e poll.Event) {
 		c.about("warning", slog.LevelWarn, c.message...)
 	case poll.Failed:
 		c.about("failed", slog.LevelError, append(account(e.Account), slog.String("protocol", e.Protocol), slog.String("sink", e.Sink))...)
+	default:
+		name := fmt.Sprintf("%T", e)
+		c.about(strings.ToLower(name[strings.LastIndexByte(name, '.')+1:]), slog.LevelWarn, c.message...)
 	}
 }
 
