@@ -5,7 +5,8 @@ import "context"
 // Jobs runs tasks side by side, at most n at once, and prints what they print in their order. Tasks are begun in their
 // order as far as their limits allow it; none overtakes another that waits for the same limit. Once stop is closed no
 // other task is begun. It returns the status of each task that ran, in their order. Resident tasks are left out.
-func Jobs(ctx context.Context, n int, tasks []Task, o *Output, stop <-chan struct{}, died func(*Panic)) []int {
+// Meanwhile it takes what comes from pulse, which may be nil.
+func Jobs(ctx context.Context, n int, tasks []Task, o *Output, stop, pulse <-chan struct{}, died func(*Panic)) []int {
 	j := &jobs{n: max(n, 1), running: map[string]int{}, ended: make(chan *job)}
 	for i := range tasks {
 		if !tasks[i].Resident {
@@ -30,7 +31,11 @@ func Jobs(ctx context.Context, n int, tasks []Task, o *Output, stop <-chan struc
 		if j.busy == 0 {
 			break
 		}
-		j.end(<-j.ended)
+		select {
+		case t := <-j.ended:
+			j.end(t)
+		case <-pulse:
+		}
 	}
 	var statuses []int
 	for _, t := range j.all {
@@ -54,6 +59,7 @@ type jobs struct {
 	waiting []*job
 	running map[string]int // by key of limits
 	busy    int
+	alone   bool // the one that runs has the Alone of its Task
 	ended   chan *job
 }
 
@@ -61,8 +67,11 @@ type jobs struct {
 func (j *jobs) startable() []*job {
 	var start []*job
 	passed := map[string]bool{} // keys for which an earlier task waits
-	for i := 0; i < len(j.waiting) && j.busy < j.n; {
+	for i := 0; i < len(j.waiting) && j.busy < j.n && !j.alone; {
 		t := j.waiting[i]
+		if t.Alone && i+j.busy > 0 {
+			break
+		}
 		if !j.allowed(t, passed) {
 			for _, l := range t.Limits {
 				passed[l.Key] = true
@@ -74,6 +83,7 @@ func (j *jobs) startable() []*job {
 			j.running[l.Key]++
 		}
 		j.busy++
+		j.alone = t.Alone
 		j.waiting = append(j.waiting[:i], j.waiting[i+1:]...)
 		start = append(start, t)
 	}
@@ -96,6 +106,7 @@ func (j *jobs) end(t *job) {
 		}
 	}
 	j.busy--
+	j.alone = false
 	t.slot.finish()
 }
 

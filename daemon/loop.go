@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,14 +13,24 @@ import (
 type Event interface{ event() }
 
 type (
-	// Sleeping: a round is over; the next one begins after For, or when woken.
-	Sleeping struct{ For time.Duration }
+	// Sleeping: a round is over; the next one begins after For, or when woken. Of all tasks Failing have failed when they
+	// ran last.
+	Sleeping struct {
+		For     time.Duration
+		Failing int
+	}
 	// Woken: the next round begins. Signal is nil if the interval is over.
 	Woken struct{ Signal os.Signal }
 	// Reloaded: the configuration has changed and the new one is in force.
 	Reloaded struct{}
 	// ReloadFailed: it has changed, cannot be used, and the old one stays in force.
 	ReloadFailed struct{ Err error }
+	// PutOff: a task has failed so often in a row that it is not tried again before For is over.
+	PutOff struct {
+		Task     string
+		Failures int
+		For      time.Duration
+	}
 	// Stopping: the end has been asked for. Again is true for the second time: tasks are cut short.
 	Stopping struct {
 		Signal os.Signal
@@ -33,6 +44,7 @@ func (Sleeping) event()     {}
 func (Woken) event()        {}
 func (Reloaded) event()     {}
 func (ReloadFailed) event() {}
+func (PutOff) event()       {}
 func (Stopping) event()     {}
 func (Panicked) event()     {}
 
@@ -54,6 +66,8 @@ type Loop struct {
 	Tell func(Event)
 	// After is called when a round is over, before the sleep (saving what is known of UIDs). Nil: nothing is done.
 	After func()
+	// Judge says what a status means for the next run of a task; nil: all is Fine.
+	Judge func(status int) Verdict
 	// Grace limits the time from the first signal on Quit to the end of the tasks' context; 0 is DefaultGrace.
 	Grace time.Duration
 
@@ -62,13 +76,19 @@ type Loop struct {
 	stop     chan struct{} // closed when the end was asked for
 	woken    chan os.Signal
 	status   int
+	fetched  bool           // a status was 0
 	rounds   map[string]int // of each task, since its last run
+	past     *history
 	resident residents
+	once     sync.Once
+	pulses   [2]chan struct{} // taken by the rounds, and by what waits for signals, as long as they are alive
 }
 
 // Result is how Run ended.
 type Result struct {
-	Status int       // that of the last round that had tasks, and of resident tasks; fetchmail(1), EXIT CODES
+	// Status is 0 if any task has ever returned 0; otherwise that of the last round that had tasks, and of resident tasks;
+	// fetchmail(1), EXIT CODES.
+	Status int
 	Signal os.Signal // what came on Quit; nil if nothing did
 }
 
@@ -76,7 +96,8 @@ type Result struct {
 func (l *Loop) Run(ctx context.Context, p Plan) Result {
 	ctx, cancel := context.WithCancel(ctx)
 	l.output = NewOutput(l.Out, l.Err)
-	l.stop, l.woken, l.rounds = make(chan struct{}), make(chan os.Signal, 1), map[string]int{}
+	l.stop, l.woken, l.rounds, l.past = make(chan struct{}), make(chan os.Signal, 1), map[string]int{}, newHistory()
+	l.once.Do(l.born)
 	p.distinguish()
 	l.resident = residents{loop: l, running: map[string]*resident{}, statuses: map[string]int{}}
 	quit := make(chan os.Signal, 1)
@@ -86,7 +107,7 @@ func (l *Loop) Run(ctx context.Context, p Plan) Result {
 		l.watch(ctx, cancel, quit)
 	}()
 	l.cycle(ctx, p)
-	l.status = Combine(l.status, l.resident.wait())
+	l.count(l.resident.wait())
 	cancel()
 	<-watching
 	r := Result{Status: l.status}
@@ -100,9 +121,8 @@ func (l *Loop) Run(ctx context.Context, p Plan) Result {
 // cycle is round, sleep, reload, round ...
 func (l *Loop) cycle(ctx context.Context, p Plan) {
 	for {
-		l.resident.start(ctx, p.Tasks)
-		statuses := Jobs(ctx, p.Jobs, l.due(p.Tasks), l.output, l.stop, func(x *Panic) { l.tell(Panicked{x}) })
-		l.status = Combine(l.status, statuses)
+		l.resident.start(ctx, p)
+		l.count(Jobs(ctx, p.Jobs, l.due(p), l.output, l.stop, l.pulses[0], func(x *Panic) { l.tell(Panicked{x}) }))
 		if l.After != nil {
 			l.After()
 		}
@@ -113,26 +133,57 @@ func (l *Loop) cycle(ctx context.Context, p Plan) {
 	}
 }
 
+// count makes the statuses of a round part of the result.
+func (l *Loop) count(statuses []int) {
+	l.fetched = l.fetched || slices.Contains(statuses, 0)
+	if l.status = Combine(l.status, statuses); l.fetched {
+		l.status = 0
+	}
+}
+
 // due returns the tasks of this round. In place of those whose turn it is not stands the call of Skipped.
-func (l *Loop) due(tasks []Task) []Task {
+func (l *Loop) due(p Plan) []Task {
 	var due []Task
-	for _, t := range tasks {
+	for _, t := range p.Tasks {
 		if t.Resident {
 			continue
 		}
 		n := l.rounds[t.Name]
 		l.rounds[t.Name] = (n + 1) % max(t.Every, 1)
-		if n == 0 {
-			due = append(due, t)
-		} else if t.Skipped != nil {
-			due = append(due, Task{Name: t.Name, Run: func(_ context.Context, turn Turn) int { t.Skipped(turn); return noStatus }})
+		putOff := l.past.putOff(t.Name)
+		switch {
+		case n == 0 && !putOff:
+			due = append(due, l.judged(t, p.Interval))
+		case t.Skipped != nil:
+			due = append(due, Task{Name: t.Name, Run: func(_ context.Context, turn Turn) int { t.Skipped(turn, putOff); return NoStatus }})
 		}
 	}
 	return due
 }
 
-// noStatus is returned by what has no part in the status of a round.
-const noStatus = -1
+// judged is a task whose end is noted.
+func (l *Loop) judged(t Task, interval time.Duration) Task {
+	run := t.Run
+	t.Run = func(ctx context.Context, turn Turn) int {
+		v := Remote // unless it returns
+		defer func() {
+			if failures, pause := l.past.round(t.Name, v, interval); pause > 0 {
+				l.tell(PutOff{t.Name, failures, pause})
+			}
+		}()
+		status := run(ctx, turn)
+		v = l.judge(status)
+		return status
+	}
+	return t
+}
+
+func (l *Loop) judge(status int) Verdict {
+	if l.Judge == nil || status == NoStatus {
+		return Fine
+	}
+	return l.Judge(status)
+}
 
 // sleep returns true when the next round is to begin, false when none is.
 func (l *Loop) sleep(ctx context.Context, d time.Duration) bool {
@@ -142,20 +193,24 @@ func (l *Loop) sleep(ctx context.Context, d time.Duration) bool {
 		return true
 	default:
 	}
-	l.tell(Sleeping{d})
+	l.tell(Sleeping{d, l.past.failing()})
 	t := time.NewTimer(d)
 	defer t.Stop()
-	select {
-	case <-t.C:
-		l.tell(Woken{})
-	case sig := <-l.woken:
-		l.tell(Woken{sig})
-	case <-l.stop:
-		return false
-	case <-ctx.Done():
-		return false
+	for {
+		select {
+		case <-t.C:
+			l.tell(Woken{})
+		case sig := <-l.woken:
+			l.tell(Woken{sig})
+		case <-l.stop:
+			return false
+		case <-ctx.Done():
+			return false
+		case <-l.pulses[0]:
+			continue
+		}
+		return !l.stopped()
 	}
-	return !l.stopped()
 }
 
 func (l *Loop) reload(old Plan) Plan {
@@ -169,8 +224,28 @@ func (l *Loop) reload(old Plan) Plan {
 	}
 	p.distinguish()
 	l.resident.halt()
+	l.past.forgive()
 	l.tell(Reloaded{})
 	return p
+}
+
+// born makes what Alive and Run share.
+func (l *Loop) born() { l.pulses = [2]chan struct{}{make(chan struct{}), make(chan struct{})} }
+
+// Alive tells whether rounds and signals are being attended to: whether they react within the limit. It may be called
+// from anywhere, also before Run; after the end it returns false.
+func (l *Loop) Alive(limit time.Duration) bool {
+	l.once.Do(l.born)
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	for _, c := range l.pulses {
+		select {
+		case c <- struct{}{}:
+		case <-t.C:
+			return false
+		}
+	}
+	return true
 }
 
 func (l *Loop) stopped() bool {
@@ -203,7 +278,9 @@ func (l *Loop) watch(ctx context.Context, cancel context.CancelFunc, quit chan<-
 			return
 		case <-out:
 			cancel()
+		case <-l.pulses[1]:
 		case sig := <-l.Wake:
+			l.past.forgive()
 			select {
 			case l.woken <- sig:
 			default: // it is to be woken already

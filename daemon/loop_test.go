@@ -49,7 +49,7 @@ func (d *diary) task(name string, every, status int) Task {
 		d.note("%s", name)
 		time.Sleep(time.Second)
 		return status
-	}, Skipped: func(Turn) { d.note("no-%s", name) }}
+	}, Skipped: func(Turn, bool) { d.note("no-%s", name) }}
 }
 
 // story runs a loop against a fake clock; script acts on it meanwhile.

@@ -33,9 +33,9 @@ func (Notify) Status(text string) {
 	}, text))
 }
 
-// Watchdog reports life twice in each interval that the service manager allows, as long as alive says so, until ctx ends.
-// It returns at once if no watchdog is wanted.
-func (Notify) Watchdog(ctx context.Context, alive func() bool) {
+// Watchdog reports life twice in each interval that the service manager allows, as long as alive says so within the time
+// that it is given, until ctx ends. It returns at once if no watchdog is wanted.
+func (Notify) Watchdog(ctx context.Context, alive func(limit time.Duration) bool) {
 	d, err := sd.SdWatchdogEnabled(false)
 	if err != nil || d <= 0 {
 		return
@@ -43,7 +43,7 @@ func (Notify) Watchdog(ctx context.Context, alive func() bool) {
 	t := time.NewTicker(d / 2)
 	defer t.Stop()
 	for {
-		if alive() {
+		if alive(d / 4) {
 			sd.SdNotify(false, sd.SdNotifyWatchdog)
 		}
 		select {

@@ -292,7 +292,7 @@ func TestSystemdHears(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	beats := 0
-	wg.Go(func() { n.Watchdog(ctx, func() bool { beats++; return beats != 2 }) })
+	wg.Go(func() { n.Watchdog(ctx, func(time.Duration) bool { beats++; return beats != 2 }) })
 	for range 3 {
 		if got := receive(t, c); got != "WATCHDOG=1" {
 			t.Errorf("%q", got)
@@ -306,7 +306,7 @@ func TestSystemdHears(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	t.Setenv("WATCHDOG_USEC", "")
 	n.Ready()
-	n.Watchdog(t.Context(), func() bool { return true })
+	n.Watchdog(t.Context(), func(time.Duration) bool { return true })
 }
 
 func TestSignalsBecomeChannelValues(t *testing.T) {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // residents are the tasks that run beside the rounds.
@@ -26,14 +27,14 @@ type resident struct {
 }
 
 // start starts those that do not run. One that was asked to end is followed by the new one of its name.
-func (rs *residents) start(ctx context.Context, tasks []Task) {
+func (rs *residents) start(ctx context.Context, p Plan) {
 	if rs.loop.stopped() || ctx.Err() != nil {
 		return
 	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	for i := range tasks {
-		t := &tasks[i]
+	for i := range p.Tasks {
+		t := &p.Tasks[i]
 		before := rs.running[t.Name]
 		if !t.Resident || before != nil && !before.halts {
 			continue
@@ -44,12 +45,13 @@ func (rs *residents) start(ctx context.Context, tasks []Task) {
 			if before != nil {
 				<-before.ended
 			}
-			rs.run(ctx, t, r)
+			rs.run(ctx, t, r, p.Interval > 0)
 		})
 	}
 }
 
-func (rs *residents) run(ctx context.Context, t *Task, r *resident) {
+// run runs a resident task; with again, one that fails begins again after a pause.
+func (rs *residents) run(ctx context.Context, t *Task, r *resident, again bool) {
 	l := rs.loop
 	out, err := &lines{o: l.output}, &lines{o: l.output, err: true}
 	var wg sync.WaitGroup
@@ -60,11 +62,41 @@ func (rs *residents) run(ctx context.Context, t *Task, r *resident) {
 		case <-r.ended:
 		}
 	})
-	status := call(ctx, t, Turn{Out: out, Err: err, Stop: r.stop, Wake: r.wake}, func(x *Panic) { l.tell(Panicked{x}) })
-	out.flush()
-	err.flush()
+	var status int
+	for {
+		begin := time.Now()
+		status = call(ctx, t, Turn{Out: out, Err: err, Stop: r.stop, Wake: r.wake}, func(x *Panic) { l.tell(Panicked{x}) })
+		out.flush()
+		err.flush()
+		if !again || !rs.rest(ctx, r, status, time.Since(begin)) {
+			break
+		}
+	}
 	rs.end(r, status)
 	wg.Wait()
+}
+
+// rest waits as long as a task that has failed has to. It returns false if the task is not to begin again now.
+func (rs *residents) rest(ctx context.Context, r *resident, status int, ran time.Duration) bool {
+	v := rs.loop.judge(status)
+	failures, pause := rs.loop.past.resident(r.name, v, ran)
+	if v == Fine || r.stopped() || ctx.Err() != nil {
+		return false
+	}
+	if failures >= patience {
+		rs.loop.tell(PutOff{r.name, failures, pause})
+	}
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.wake:
+	case <-r.stop:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 func (rs *residents) end(r *resident, status int) {
@@ -78,6 +110,15 @@ func (rs *residents) end(r *resident, status int) {
 		rs.names = append(rs.names, r.name)
 	}
 	rs.statuses[r.name] = status
+}
+
+func (r *resident) stopped() bool {
+	select {
+	case <-r.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *resident) halt() { r.once.Do(func() { close(r.stop) }) }
@@ -111,7 +152,9 @@ func (rs *residents) wait() []int {
 	defer rs.mu.Unlock()
 	var s []int
 	for _, n := range rs.names {
-		s = append(s, rs.statuses[n])
+		if rs.statuses[n] != NoStatus {
+			s = append(s, rs.statuses[n])
+		}
 	}
 	return s
 }

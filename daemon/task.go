@@ -21,14 +21,19 @@ type Task struct {
 	// Name identifies the task from one plan to the next, and in reports of panics. Equal names are told apart by their
 	// order.
 	Name string
-	// Run does it and returns an exit status of fetchmail(1), EXIT CODES. It must return soon after ctx has ended.
+	// Run does it and returns an exit status of fetchmail(1), EXIT CODES, or NoStatus. It must return soon after ctx has
+	// ended.
 	Run func(ctx context.Context, t Turn) int
 	// Every is the number of rounds from one run to the next; 0 is 1.
 	Every int
-	// Skipped, if not nil, is called instead of Run in the rounds between.
-	Skipped func(t Turn)
+	// Skipped, if not nil, is called instead of Run in the rounds between; putOff tells that it is left out because it has
+	// failed too often.
+	Skipped func(t Turn, putOff bool)
 	// Limits bound how many tasks run side by side that have something in common.
 	Limits []Limit
+	// Alone keeps the classic order around a task: it begins when those before it have ended, and those behind it begin
+	// when it has.
+	Alone bool
 	// Resident tasks run beside all others and have no part in rounds, limits and the order of output.
 	Resident bool
 }
@@ -57,6 +62,9 @@ func (p *Plan) distinguish() {
 		}
 	}
 }
+
+// NoStatus is returned by what has no part in the status of a round.
+const NoStatus = -1
 
 // Internal is the status of a task that panicked; fetchmail(1), EXIT CODES.
 const Internal = 23

@@ -104,6 +104,6 @@ type Announcer interface {
 type Waiter interface {
 	// CanWait tells whether the server offers it.
 	CanWait() bool
-	// Wait returns nil when there may be new mail.
-	Wait(ctx context.Context) error
+	// Wait returns nil when there may be new mail, or when something comes from wake, which may be nil.
+	Wait(ctx context.Context, wake <-chan struct{}) error
 }

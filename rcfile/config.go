@@ -16,7 +16,7 @@ type Config struct {
 	Invisible    bool   // set invisible: no Received line, the server's name in EHLO
 	ShowDots     bool   // set showdots
 	Syslog       bool   // set syslog
-	Jobs         int    // set jobs (ours): polls side by side; 0 = not set
+	Jobs         int    // set jobs (ours): polls side by side; below 1 = 1; default 8
 	LogFormat    string // set logformat (ours): classic or json; "" = classic
 	Metrics      string // set metrics (ours): where they are served; "" = nowhere
 
@@ -57,7 +57,9 @@ type Server struct {
 	BadHeader     bool   // bad-header accept: messages with a broken header are passed on
 	RetrieveError string // retrieve-error (later name): abort, continue or markseen; "" = abort
 	IdleTimeout   int    // idletimeout (later name): seconds an IDLE may last, default 1680
-	Users         []*User
+	// MaxConnections is maxconnections (ours): polls of this host side by side; below 1 = 1; default 4.
+	MaxConnections int
+	Users          []*User
 
 	pos position
 	set optionSet

@@ -155,7 +155,7 @@ func globalRows() []Option {
 			Help: "use syslog(3) for most messages when running as a daemon", NoHelp: "turns off use of syslog(3)",
 			at: func(t target) any { return &t.config.Syslog }},
 		{Name: "jobs", Words: w("jobs"), Flags: w("jobs"), Kind: Number, Arg: "count", Dump: "jobs", New: true, Say: "Up to %d polls run side by side.",
-			Help: "polls that run side by side", at: func(t target) any { return &t.config.Jobs }},
+			Help: "polls that run side by side (default 8, 1 is the classic order)", at: func(t target) any { return &t.config.Jobs }},
 		{Name: "logformat", Words: w("logformat"), Flags: w("logformat"), Kind: Choice, Arg: "classic|json", Choices: w("classic", "json"), Dump: "logformat",
 			New: true, Help: "classic lines, or a JSON record for each", Say: "Messages have the form %s.",
 			at: func(t target) any { return &t.config.LogFormat }, apply: func(t target, word string) { t.config.LogFormat = word }},
@@ -228,6 +228,9 @@ func serverRows() []Option {
 			apply: func(t target, word string) { t.server.RetrieveError = word }},
 		{Name: "idletimeout", Words: w("idletimeout"), Flags: w("idletimeout"), Kind: Number, Arg: "seconds", Dump: "idletimeout", New: true,
 			Help: "longest time that one IDLE may last", Say: "IDLE lasts at most %d seconds.", at: func(t target) any { return &t.server.IdleTimeout }},
+		{Name: "maxconnections", Words: w("maxconnections"), Flags: w("maxconnections"), Kind: Number, Arg: "count", Dump: "maxconnections", New: true,
+			Help: "polls of one host that run side by side (default 4)", Say: "At most %d polls of this host run side by side.",
+			at: func(t target) any { return &t.server.MaxConnections }},
 	}
 	for i := range rows {
 		rows[i].Scope = PerServer

@@ -104,6 +104,9 @@ func (r *resolver) globals() {
 	if !given("softbounce") {
 		g.SoftBounce = true
 	}
+	if !given("jobs") {
+		g.Jobs = defaultJobs
+	}
 	if !given("idfile") {
 		g.IDFile = r.env.IDFile
 	}
@@ -197,6 +200,12 @@ func (r *resolver) server(s *Server) *Server {
 // defaultTimeout is in seconds, fetchmail(1), KEYWORD/OPTION SUMMARY.
 const defaultTimeout = 300
 
+// Polls side by side, in all and of one host.
+const (
+	defaultJobs        = 8
+	defaultConnections = 4
+)
+
 func (r *resolver) serverDefaults(s *Server) {
 	given := func(name string) bool { return s.set.has(option(name).index) }
 	if !given("timeout") {
@@ -217,6 +226,9 @@ func (r *resolver) serverDefaults(s *Server) {
 	}
 	if !given("idletimeout") {
 		s.IdleTimeout = 1680 // fetchmail 6.5: 28 minutes
+	}
+	if !given("maxconnections") {
+		s.MaxConnections = defaultConnections
 	}
 }
 

@@ -25,28 +25,58 @@ type keeper struct {
 
 // tasks is the plan in the words of package daemon.
 func (k *keeper) tasks() daemon.Plan {
-	d := daemon.Plan{Jobs: max(k.config.Jobs, 1)}
+	d := daemon.Plan{Jobs: k.config.Jobs}
 	if k.isDaemon() {
 		d.Interval = time.Duration(k.config.PollInterval) * time.Second
 	}
 	for _, t := range k.plan.Tasks {
-		limits := []daemon.Limit{{Key: t.Key, N: 1}}
+		limits := []daemon.Limit{{Key: t.Key, N: 1}, {Key: "host " + t.Host, N: t.MaxConnections}}
 		if t.Serial {
 			limits = append(limits, daemon.Limit{Key: "serial", N: 1})
 		}
 		d.Tasks = append(d.Tasks, daemon.Task{
-			Name: t.Label + " " + t.Key, Every: t.Interval, Limits: limits, Resident: t.Idle && len(k.plan.Tasks) > 1,
-			Skipped: func(turn daemon.Turn) {
-				if k.line.Verbose > 0 {
-					k.write(turn.Out, slog.LevelInfo, fmt.Sprintf("interval not reached, not querying %s", t.Label))
-				}
-			},
+			Name: t.Name, Every: t.Interval, Limits: limits, Alone: t.Alone, Resident: t.Resident,
+			Skipped: func(turn daemon.Turn, putOff bool) { k.skipped(t, turn, putOff) },
 			Run: func(ctx context.Context, turn daemon.Turn) int {
-				return int(t.Run(ctx, turn.Stop, turn.Out, turn.Err).Status)
+				return k.run(ctx, t, turn)
 			},
 		})
 	}
 	return d
+}
+
+// run polls one mailbox.
+func (k *keeper) run(ctx context.Context, t *plan.Task, turn daemon.Turn) int {
+	res := t.Run(ctx, plan.Turn{Stop: turn.Stop, Wake: turn.Wake, Out: turn.Out, Err: turn.Err})
+	select {
+	case <-turn.Stop:
+		if res.Status == poll.NoMail {
+			return daemon.NoStatus // it was not given the time to find any
+		}
+	default:
+	}
+	return int(res.Status)
+}
+
+func (k *keeper) skipped(t *plan.Task, turn daemon.Turn, putOff bool) {
+	switch {
+	case k.line.Verbose == 0:
+	case putOff:
+		k.write(turn.Out, slog.LevelInfo, fmt.Sprintf("poll of %s skipped (failed authentication or too many timeouts)", t.Label))
+	default:
+		k.write(turn.Out, slog.LevelInfo, fmt.Sprintf("interval not reached, not querying %s", t.Label))
+	}
+}
+
+// judge says what the status of a poll means for the next one.
+func judge(status int) daemon.Verdict {
+	switch poll.Status(status) {
+	case poll.Success, poll.NoMail, poll.MaxFetch:
+		return daemon.Fine
+	case poll.Socket, poll.AuthFail, poll.Protocol, poll.ServerErr, poll.DNS, poll.ServerBusy, poll.Undefined:
+		return daemon.Remote
+	}
+	return daemon.Local
 }
 
 // changed tells whether the run control file has changed.
@@ -110,22 +140,52 @@ func (k *keeper) hear(e daemon.Event) {
 		if k.line.Verbose > 0 {
 			k.tell("sleeping at %s for %d seconds", time.Now().Format(time.ANSIC), int(e.For.Seconds()))
 		}
+		k.summary(fmt.Sprintf("next poll at %s", time.Now().Add(e.For).Format(time.TimeOnly)), e.Failing)
 	case daemon.Woken:
-		switch {
-		case e.Signal != nil:
+		if e.Signal != nil && !k.line.Silent {
 			k.tell("awakened by signal %d", e.Signal)
-		case k.line.Verbose > 0:
+		}
+		if k.line.Verbose > 0 {
 			k.tell("awakened at %s", time.Now().Format(time.ANSIC))
 		}
+		k.notify.Status("polling")
 	case daemon.Reloaded:
 		k.tell("restarting fetchmail (%s changed)", k.rc)
+		k.tell("starting fetchmail %s daemon", version)
+	case daemon.PutOff:
+		k.complain("%s has failed %d times in a row; it is tried again in %v, or when awakened", e.Task, e.Failures, e.For.Round(time.Second))
 	case daemon.ReloadFailed:
 		k.complain("%s changed and cannot be used (%v); the old configuration stays in force", k.rc, e.Err)
 	case daemon.Panicked:
-		k.complain("%v", e.Panic)
+		k.complain("%v\n%s", e.Panic, e.Stack)
 	case daemon.Stopping:
 		k.notify.Stopping()
 	}
+}
+
+// summary tells the service manager in one line how we are.
+func (k *keeper) summary(what string, failing int) {
+	idle := 0
+	for _, t := range k.plan.Tasks {
+		if t.Resident {
+			idle++
+		}
+	}
+	if n := len(k.plan.Tasks) - idle; n > 0 {
+		what = fmt.Sprintf("%d polled, %s", n, what)
+	}
+	if idle > 0 {
+		what += fmt.Sprintf("; %d watched", idle)
+	}
+	if failing > 0 {
+		what += fmt.Sprintf("; %d failing", failing)
+	}
+	k.notify.Status(what)
+}
+
+// beat keeps the service manager's watchdog quiet as long as the loop reacts.
+func (k *keeper) beat(ctx context.Context, loop *daemon.Loop) {
+	k.notify.Watchdog(ctx, loop.Alive)
 }
 
 // detach starts the daemon in the background.

@@ -46,7 +46,7 @@ func (p *program) show(pl *plan.Plan) {
 	entries := make([]status.Entry, len(pl.Tasks))
 	for i, t := range pl.Tasks {
 		patience = max(patience, sinkPatience+time.Duration(t.Timeout)*time.Second)
-		entries[i] = status.Entry{ID: t.ID, Label: t.Label, User: t.User, Host: t.Host, Protocol: t.Protocol, Every: t.Interval, Idle: t.Idle}
+		entries[i] = status.Entry{ID: t.ID, Label: t.Label, User: t.User, Host: t.Host, Protocol: t.Protocol, Every: t.Interval, Idle: t.Resident}
 	}
 	p.outside.book.Configure(time.Duration(p.config.PollInterval)*time.Second, patience, entries)
 	m, err := metrics.Parse(p.config.Metrics, p.Home)

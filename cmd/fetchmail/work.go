@@ -159,24 +159,28 @@ func (p *program) yield() error {
 		p.complain("another foreground fetchmail is running at %d.", h.PID)
 	case p.line.Given():
 		p.complain("can't accept options while a background fetchmail is running.")
-		p.complain("argc = %d, arg list:\n%s", len(p.args)+1, argList(p.args))
+		fmt.Fprint(p.err, argList(p.args))
 	default:
 		if err := h.Wake(); err != nil {
 			p.complain("elder sibling at %d died mysteriously.", h.PID)
 			return failure(exitUndefined)
 		}
-		p.complain("background fetchmail at %d awakened.", h.PID)
+		if !p.line.Silent {
+			p.complain("background fetchmail at %d awakened.", h.PID)
+		}
 		return failure(exitOK)
 	}
 	return failure(exitExclude)
 }
 
+// argList is the command line in the reference's words.
 func argList(args []string) string {
 	var b strings.Builder
-	for i, a := range append([]string{"fetchmail"}, args...) {
-		fmt.Fprintf(&b, "arg %d = \"%s\"\n", i, a)
+	fmt.Fprintf(&b, "argc = %d, arg list:\n", len(args)+1)
+	for i, a := range args {
+		fmt.Fprintf(&b, "arg %d = \"%s\"\n", i+1, a)
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	return b.String()
 }
 
 // take takes the lock for this run.
@@ -223,11 +227,18 @@ func (p *program) poll(ctx context.Context, pl *plan.Plan) error {
 	keeper.notify.Ready()
 	loop := daemon.Loop{
 		Out: p.out, Err: p.err, Wake: signals.Wake, Quit: signals.Quit, Changed: keeper.changed, Load: keeper.load,
-		Tell: keeper.hear, After: keeper.save,
+		Tell: keeper.hear, After: keeper.save, Judge: judge,
 	}
-	if len(pl.Tasks) == 0 && !p.isDaemon() {
-		return failure(exitNoMail) // only skip entries
+	if len(pl.Tasks) == 0 { // only skip entries
+		if p.isDaemon() {
+			p.complain("All connections are wedged.  Exiting.")
+			return failure(exitNoSecret)
+		}
+		return failure(exitNoMail)
 	}
+	beating, still := context.WithCancel(ctx)
+	defer still()
+	go keeper.beat(beating, &loop)
 	res := loop.Run(ctx, keeper.tasks())
 	if res.Signal != nil {
 		p.tell("terminated with signal %d", res.Signal)

@@ -35,6 +35,11 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 	if a.wrapped() {
 		dial.TLS = policy
 	}
+	pass, err := a.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer pass()
 	if p == rcfile.IMAP {
 		return imap.Open(ctx, imap.Options{
 			Dialer: dial, Host: s.Host(), Service: a.service("imap", "imaps"), User: u.Remote, Secret: a.secret,
@@ -51,6 +56,20 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 		Known: led.Known, Keep: u.Keep, FetchAll: u.FetchAll, UIDL: s.UIDL, Say: rep.Say,
 		ForceRETR: os.Getenv("FETCHMAIL_POP3_FORCE_RETR") != "", Trace: show, Warn: rep.Warn,
 	})
+}
+
+// enter waits until a resident task may log in: of many that come at once, a host bears a few. It returns what ends that.
+func (a *account) enter(ctx context.Context) (leave func(), err error) {
+	if !a.task.Resident {
+		return func() {}, nil
+	}
+	gate := a.task.gate
+	select {
+	case gate <- struct{}{}:
+		return func() { <-gate }, nil
+	case <-ctx.Done():
+		return nil, &protocols.Fault{Kind: protocols.Socket, Phase: protocols.Connecting, Err: context.Cause(ctx)}
+	}
 }
 
 // proxy is the SOCKS5 proxy that the environment names.

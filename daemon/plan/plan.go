@@ -46,6 +46,7 @@ type Facts struct {
 // Task is one user's mailbox, ready to be polled.
 type Task struct {
 	ID       string // label, user, and a number where these are not unique: the same in the next plan
+	Name     string // for people
 	Label    string
 	User     string // the name used for login
 	Protocol string
@@ -53,15 +54,33 @@ type Task struct {
 	Interval int    // poll every Nth cycle; 0 or 1 is each
 	Key      string // user and host: tasks with the same key must not run side by side
 	Host     string
-	Serial   bool // runs only while no other task does
-	Idle     bool // waits for new mail after the poll
+	// Alone: a command before or behind the poll may change the network for all.
+	Alone bool
+	// Serial tasks must not run side by side.
+	Serial bool
+	// MaxConnections is how many tasks of this host may run side by side.
+	MaxConnections int
+	// Resident tasks wait for new mail in one folder and have a connection of their own for it.
+	Resident bool
 	account  *account
+	folders  []string
+	memory   *poll.Memory
+	gate     chan struct{} // one place for each resident task of this host that may log in at a time
 }
 
-// Run polls the mailbox once and writes what there is to say; poll.Job.Run says what stop does.
-func (t *Task) Run(ctx context.Context, stop <-chan struct{}, out, err io.Writer) poll.Result {
-	a := t.account
-	rep := a.reporter(out, err)
+// Turn is what a run of a task works with.
+type Turn struct {
+	Stop     <-chan struct{} // poll.Job.Run
+	Wake     <-chan struct{} // poll.Job.Wake
+	Out, Err io.Writer
+}
+
+// Run polls the mailbox once and writes what there is to say.
+func (t *Task) Run(ctx context.Context, turn Turn) poll.Result {
+	a := *t.account
+	a.task, a.wake, a.memory = t, turn.Wake, t.memory
+	rep := a.reporter(turn.Out, turn.Err)
+	stop := turn.Stop
 	obs := a.observer(t.ID, rep)
 	if a.server.Protocol != rcfile.Auto {
 		j := a.job(a.server.Protocol, rep)
@@ -222,15 +241,30 @@ func (p *Plan) fill(c *rcfile.Config, f Facts, known map[string]*poll.Memory) er
 			}
 			a.secret = a.findSecret()
 			a.recordHost = p.recordHost(s, u)
-			a.memory = p.memory(u.Remote+"@"+a.recordHost, known)
 			p.ledger.Account(u.Remote, a.recordHost, "") // the order of registration is that of the file
-			t := a.task()
-			ids[t.ID]++
-			t.ID = fmt.Sprintf("%s %d", t.ID, ids[t.ID])
-			p.Tasks = append(p.Tasks, t)
+			for _, t := range a.tasks() {
+				t.memory = p.memory(u.Remote+"@"+a.recordHost, known)
+				ids[t.ID]++
+				t.ID = fmt.Sprintf("%s %d", t.ID, ids[t.ID])
+				p.Tasks = append(p.Tasks, t)
+			}
 		}
 	}
+	p.settle(f.Daemon)
 	return nil
+}
+
+// settle decides which tasks are resident. In a run that polls one folder once, idle means as in the reference that the
+// poll goes on for ever.
+func (p *Plan) settle(daemon bool) {
+	gates := map[string]chan struct{}{}
+	for _, t := range p.Tasks {
+		t.Resident = t.Resident && (daemon || len(p.Tasks) > 1)
+		if gates[t.Host] == nil {
+			gates[t.Host] = make(chan struct{}, max(t.MaxConnections, 1))
+		}
+		t.gate = gates[t.Host]
+	}
 }
 
 // recordHost is the host part of an account in the record: the name that is contacted, as in the reference. Two
@@ -262,20 +296,41 @@ type account struct {
 	secret auth.Secret
 	typed  auth.Secret // the last resort: somebody who knows it
 	asked  bool        // somebody may have been asked
-	memory *poll.Memory
 	// recordHost is the name of the server in the record of fetched messages.
 	recordHost string
 	Facts
+
+	// Of one run:
+	task   *Task
+	wake   <-chan struct{}
+	memory *poll.Memory
 }
 
-func (a *account) task() *Task {
+// tasks is one task, or one for each folder that is to be watched.
+func (a *account) tasks() []*Task {
 	s, u := a.server, a.user
-	return &Task{
-		ID: u.Remote + "@" + s.Name, User: u.Remote, Protocol: string(s.Protocol), Timeout: s.Timeout,
-		Label: s.Name, Interval: s.Interval, Key: u.Remote + "@" + s.Host(), Host: s.Host(), Idle: u.Idle,
-		Serial:  u.PreConnect != "" || u.PostConnect != "" || s.Plugin != "" || s.Interface != "" || s.Monitor != "",
-		account: a,
+	folders := u.Folders
+	if len(folders) == 0 {
+		folders = []string{""}
 	}
+	t := Task{
+		ID: u.Remote + "@" + s.Name, Name: u.Remote + " at " + s.Name, Label: s.Name, User: u.Remote, Protocol: string(s.Protocol),
+		Timeout: s.Timeout, Interval: s.Interval, Key: u.Remote + "@" + s.Host(), Host: s.Host(), MaxConnections: s.MaxConnections,
+		Alone: u.PreConnect != "" || u.PostConnect != "", Serial: s.Plugin != "" || s.Interface != "" || s.Monitor != "",
+		Resident: u.Idle && !a.Check && (s.Protocol == rcfile.IMAP || s.Protocol == rcfile.Auto), account: a, folders: folders,
+	}
+	if !t.Resident {
+		return []*Task{&t}
+	}
+	var all []*Task
+	for _, f := range folders {
+		one := t
+		if one.folders = []string{f}; f != "" {
+			one.Name += " (folder " + f + ")"
+		}
+		all = append(all, &one)
+	}
+	return all
 }
 
 // reporter says what happens in a poll.
@@ -287,14 +342,10 @@ func (a *account) reporter(out, err io.Writer) *report.Reporter {
 
 func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 	s, u, c := a.server, a.user, a.config
-	folders := u.Folders
-	if len(folders) == 0 {
-		folders = []string{""}
-	}
 	j := &poll.Job{
 		Account:  poll.Account{Label: s.Name, Host: s.Host(), User: u.Remote},
 		Protocol: dialect(p),
-		Folders:  folders,
+		Folders:  a.task.folders,
 		Timeout:  s.Timeout,
 		Observer: rep,
 		Rules: poll.Rules{
@@ -321,6 +372,7 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 		j.Resolve = func(ctx context.Context) (string, error) { return canonical(ctx, s.Host()) }
 	}
 	j.Open = func(ctx context.Context) (protocols.Session, error) { return a.open(ctx, p, rep) }
+	j.Stay, j.Wake = a.task.Resident, a.wake
 	j.Before, j.After = hook("pre", u.PreConnect), hook("post", u.PostConnect)
 	return j
 }

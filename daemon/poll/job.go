@@ -63,6 +63,10 @@ type Job struct {
 	// Memory is what outlives the poll; nil if nothing does.
 	Memory  *Memory
 	Notices Notices
+	// Stay keeps a poll with Rules.Idle waiting for new mail on servers that do not offer to tell of it; it asks them.
+	Stay bool
+	// Wake makes a poll that waits look for new mail; nil: nobody does.
+	Wake <-chan struct{}
 	// Before and After are the preconnect and postconnect commands; nil if there are none.
 	Before, After func(context.Context) error
 

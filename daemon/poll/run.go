@@ -217,12 +217,12 @@ func (r *run) folder(ctx context.Context, folder string) error {
 			continue
 		}
 		w, ok := r.session.(protocols.Waiter)
-		if !r.Rules.Idle || !ok || !w.CanWait() || r.stopping() {
+		if !r.Rules.Idle || !ok || !w.CanWait() && !r.Stay || r.stopping() {
 			return nil
 		}
 		r.closeSink(nil)
 		r.Observer.Observe(Idling{r.Account, folder, true})
-		err = w.Wait(ctx)
+		err = w.Wait(ctx, r.Wake)
 		r.Observer.Observe(Idling{r.Account, folder, false})
 		if err != nil {
 			return err

@@ -50,7 +50,7 @@ type Options struct {
 	MoveTo string
 	// ForceIdle: IDLE is used though it is not offered.
 	ForceIdle bool
-	// IdleTimeout is how long one IDLE lasts before it is begun anew; at most 29 minutes (RFC 2177).
+	// IdleTimeout is how long one IDLE lasts before it is begun anew; always less than 29 minutes (RFC 2177).
 	IdleTimeout time.Duration
 	// NoopInterval is how often a server without IDLE is asked for news.
 	NoopInterval time.Duration
@@ -71,7 +71,7 @@ const (
 	defaultBatchOctets   = 50e6
 	defaultLargeMessage  = 4 << 20
 	defaultIdle          = 28 * time.Minute
-	longestIdle          = 29 * time.Minute
+	longestIdle          = 29*time.Minute - 10*time.Second
 	defaultNoop          = 30 * time.Second
 )
 

@@ -615,7 +615,7 @@ func TestIdle(t *testing.T) {
 			}
 			for i := range 2 {
 				time.AfterFunc(100*time.Millisecond, func() { s.Put("alice", "INBOX", mailtest.IMAPMail{Raw: mailtest.Letter(2 + i)}) })
-				if err := session.Wait(t.Context()); err != nil {
+				if err := session.Wait(t.Context(), nil); err != nil {
 					t.Fatal(err)
 				}
 				l, err := session.List(t.Context())
@@ -653,7 +653,7 @@ func TestIdleEnds(t *testing.T) {
 			}
 			o.IdleTimeout = time.Minute
 			session, _ := opened(t, o)
-			err := session.Wait(t.Context())
+			err := session.Wait(t.Context(), nil)
 			if f := protocols.AsFault(err); err == nil || f.Kind != c.want {
 				t.Errorf("%v", err)
 			}
@@ -663,7 +663,7 @@ func TestIdleEnds(t *testing.T) {
 	session, _ := opened(t, options(s))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := session.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := session.Wait(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 }
@@ -695,7 +695,7 @@ func TestWhatWouldWaitWithinTheLoopIsRefused(t *testing.T) {
 		if err := session.Select(t.Context(), "", false); !errors.Is(err, errLooping) {
 			t.Error("Select:", err)
 		}
-		if err := session.Wait(t.Context()); !errors.Is(err, errLooping) {
+		if err := session.Wait(t.Context(), nil); !errors.Is(err, errLooping) {
 			t.Error("Wait:", err)
 		}
 		for _, err := range session.Fetch(t.Context(), l.Items) {
