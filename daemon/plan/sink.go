@@ -93,7 +93,9 @@ const tooLarge = 552
 func (a *account) bounce(ctx context.Context, f poll.Failure, rep *report.Reporter) (string, error) {
 	to := f.Sender
 	if !a.config.BounceMail {
-		if to = a.config.Postmaster; f.Whole == nil && f.Status[0].Stage != deliver.AtRcpt && f.Status[0].Class != deliver.Spam {
+		s := f.Status[0]
+		recipient := s.Stage == deliver.AtRcpt && s.Reply.Code != tooLarge
+		if to = a.config.Postmaster; f.Whole == nil && !recipient && s.Class != deliver.Spam {
 			return "", nil
 		}
 	}
@@ -137,10 +139,10 @@ func (a *account) notices() poll.Notices {
 // reason is what the report says in general.
 func reason(s deliver.Status) string {
 	switch {
-	case s.Class == deliver.Spam:
-		return notice.Filtered + "\r\n" + strings.ReplaceAll(s.Reply.Text, "\n", "\r\n")
 	case s.Stage == deliver.AtRcpt:
 		return notice.Rejected
+	case s.Class == deliver.Spam:
+		return notice.Filtered + "\r\n" + strings.ReplaceAll(s.Reply.Text, "\n", "\r\n")
 	case s.Reply.Code == tooLarge:
 		return notice.TooLarge
 	}

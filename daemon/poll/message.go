@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,6 +146,7 @@ func (b *box) carry(ctx context.Context, m *protocols.Message, h *header.Block, 
 	if err != nil {
 		return p.failed(ctx, err)
 	}
+	p.begun = true
 	known := d.Recipients()
 	p.tell(ctx, known.Status)
 	m.Body.Read(nil) // asks for the text; its size is exact from now on
@@ -179,6 +181,7 @@ type parcel struct {
 	env      deliver.Envelope
 	head     *header.Block
 	lmtp     bool // the sink gives a verdict for each recipient after the text
+	begun    bool // the receiver has taken the envelope
 	reported bool // the sender was told that it failed
 	unheard  bool // the sender was to be told and could not be
 	mute     bool // the sender is not to be told
@@ -195,7 +198,10 @@ func (p *parcel) failed(ctx context.Context, err error) (Verdict, error) {
 	case !errors.As(err, &dst):
 		return Verdict{}, err
 	case dst.Kind == deliver.Lost:
-		return p.keepIt()
+		if st := dst.Outcome.Status; !p.begun && len(st) >= len(p.env.To) { // otherwise somebody might have said yes
+			p.tell(ctx, st)
+		}
+		return p.close(deliver.Outcome{})
 	case dst.Kind != deliver.Refusal:
 		return Verdict{}, err
 	}
@@ -225,7 +231,7 @@ func (p *parcel) tell(ctx context.Context, answers []deliver.Status) {
 			to = append(to, s)
 		}
 	}
-	if len(to) > 0 && (p.lmtp || !anyDeferred(answers)) {
+	if len(to) > 0 && (p.lmtp && to[0].Stage == deliver.AtEnd || !anyDeferred(answers[:min(len(answers), len(p.env.To))])) {
 		p.report(ctx, to)
 	}
 }
@@ -330,8 +336,11 @@ func (b *box) received(to route.Result, known deliver.Outcome) header.ReceivedIn
 	}
 	if known.ByDefault {
 		r.Mode, r.For = header.ByDefault, address(known.Status[len(known.Status)-1].To)
-	} else if len(to.Recipients) == 1 && len(known.Status) > 0 {
-		r.For = address(known.Status[0].To)
+		return r
+	}
+	accepted := slices.DeleteFunc(slices.Clone(known.Status), func(s deliver.Status) bool { return s.Class != deliver.Accepted })
+	if len(accepted) == 1 {
+		r.For = address(accepted[0].To)
 	}
 	return r
 }

@@ -30,5 +30,5 @@
 //
 // # Verdict
 //
-// 2xx is Accepted, 5xx Refused, a code of Options.Antispam in answer to MAIL Spam; everything else is Deferred.
+// 2xx is Accepted, 5xx Refused, a code of Options.Antispam Spam; everything else is Deferred.
 package smtp

@@ -92,11 +92,11 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 }
 
 // class says what an answer means, see "Verdict" in doc.go.
-func (s *Sink) class(r deliver.Reply, stage deliver.Stage) deliver.Class {
+func (s *Sink) class(r deliver.Reply) deliver.Class {
 	switch {
 	case r.Code >= 200 && r.Code < 300:
 		return deliver.Accepted
-	case stage == deliver.AtMail && slices.Contains(s.opts.Antispam, r.Code):
+	case slices.Contains(s.opts.Antispam, r.Code): // fetchmail(1), --antispam, speaks of MAIL; the reference looks at all
 		return deliver.Spam
 	case r.Code >= 500 && r.Code < 600:
 		return deliver.Refused

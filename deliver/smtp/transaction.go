@@ -99,7 +99,7 @@ func (t *transaction) mail(e deliver.Envelope, to []string) *deliver.Fault {
 		return t.lost(deliver.AtMail, err)
 	}
 	r := t.conn.last()
-	class := t.sink.class(r, deliver.AtMail)
+	class := t.sink.class(r)
 	if class == deliver.Accepted {
 		return nil
 	}
@@ -152,7 +152,7 @@ func (t *transaction) rcpt(to []string) (deferred bool, err error) {
 			return deferred, err
 		}
 		r := t.conn.last()
-		class := t.sink.class(r, deliver.AtRcpt)
+		class := t.sink.class(r)
 		t.outcome.Status = append(t.outcome.Status, deliver.Status{To: a, Class: class, Stage: deliver.AtRcpt, Reply: r})
 		deferred = deferred || class == deliver.Deferred
 	}
@@ -199,7 +199,7 @@ func (t *transaction) begunData() *deliver.Fault {
 	}
 	r := t.conn.last()
 	if err != nil {
-		class := t.sink.class(r, deliver.AtData)
+		class := t.sink.class(r)
 		if class == deliver.Accepted { // 2xx: does the listener wait for the text? Nobody knows.
 			return t.lost(deliver.AtData, &answerError{"DATA", r})
 		}
@@ -300,7 +300,7 @@ func (t *transaction) Commit(ctx context.Context) (deliver.Outcome, error) {
 		return t.outcome, t.lost(deliver.AtEnd, err)
 	}
 	r := t.conn.last()
-	class := t.sink.class(r, deliver.AtEnd)
+	class := t.sink.class(r)
 	if early && class == deliver.Accepted {
 		return t.outcome, t.lost(deliver.AtEnd, errEarly)
 	}
@@ -331,7 +331,7 @@ func (t *transaction) commitLMTP(early bool) (deliver.Outcome, error) {
 			s.Class, s.Reply = deliver.Deferred, deliver.Reply{}
 			continue
 		}
-		s.Class, s.Reply = t.sink.class(replies[0], deliver.AtEnd), replies[0]
+		s.Class, s.Reply = t.sink.class(replies[0]), replies[0]
 		if early && s.Class == deliver.Accepted {
 			s.Class, s.Reply = deliver.Deferred, deliver.Reply{}
 			t.conn.fail(errEarly)
