@@ -11,14 +11,19 @@ import (
 	"fetchmail/daemon/poll"
 )
 
-// maxField bounds the text of a field of a record, octets.
-const maxField = 4 * maxLine
+// maxMessage bounds the field msg of a record, octets. It may hold several texts that are cut at maxLine, as do the
+// other fields.
+const maxMessage = 4 * maxLine
 
 // NewLog returns a logger that writes records as JSON, a line each. Texts are made harmless as Clean does it.
 func NewLog(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Value.Kind() == slog.KindString {
-			a.Value = slog.StringValue(clean(a.Value.String(), maxField))
+		switch {
+		case a.Value.Kind() != slog.KindString:
+		case a.Key == slog.MessageKey:
+			a.Value = slog.StringValue(clean(a.Value.String(), maxMessage))
+		default:
+			a.Value = slog.StringValue(Clean(a.Value.String()))
 		}
 		return a
 	}}))

@@ -85,7 +85,7 @@ func (r *Reporter) tell(e poll.Event) {
 	case poll.Skipped:
 		r.skipped(e)
 	case poll.Limited:
-		r.say("fetchlimit %d reached; %d message%s left on server %s account %s", e.Limit, e.Left, plural(e.Left), e.Host, Clean(e.User))
+		r.say("fetchlimit %d reached; %d message%s left on server %s account %s", e.Limit, e.Left, plural(e.Left), Clean(e.Host), Clean(e.User))
 	case poll.Unavailable:
 		r.unavailable(e)
 	case poll.BadHeader:
@@ -240,7 +240,7 @@ func (r *Reporter) counted(e poll.Counted) {
 
 func (r *Reporter) reading(e poll.Reading) {
 	r.octets = e.Read
-	r.part("reading message %s@%s:%d of %d", Clean(e.User), e.Host, e.Num, e.Total)
+	r.part("reading message %s@%s:%d of %d", Clean(e.User), Clean(e.Host), e.Num, e.Total)
 	switch {
 	case e.Header >= 0:
 		r.part(" (%d header octets)", e.Header)
@@ -303,7 +303,7 @@ func (r *Reporter) done(flushed bool) {
 }
 
 func (r *Reporter) skipped(e poll.Skipped) {
-	r.part("skipping message %s@%s:%d", Clean(e.User), e.Host, e.Num)
+	r.part("skipping message %s@%s:%d", Clean(e.User), Clean(e.Host), e.Num)
 	if e.Oversized {
 		r.part(" (%d octets) (oversized)", e.Size)
 	}
@@ -311,7 +311,7 @@ func (r *Reporter) skipped(e poll.Skipped) {
 }
 
 func (r *Reporter) unavailable(e poll.Unavailable) {
-	r.say("couldn't fetch headers, message %s@%s:%d (%d octets)", Clean(e.User), e.Host, e.Num, e.Size)
+	r.say("couldn't fetch headers, message %s@%s:%d (%d octets)", Clean(e.User), Clean(e.Host), e.Num, e.Size)
 	if r.Verbose > 0 {
 		r.Complain("%s", Clean(e.Err.Error()))
 	}

@@ -29,7 +29,7 @@ func (r *Reporter) trouble(e poll.Event) {
 	case poll.Filed:
 		r.filed(e)
 	case poll.Restored:
-		r.Complain("Authorization OK on %s@%s", Clean(e.User), e.Host)
+		r.Complain("Authorization OK on %s@%s", Clean(e.User), Clean(e.Host))
 	case poll.Unsent:
 		r.unsent(e)
 	case poll.Warned:
@@ -107,9 +107,9 @@ func (r *Reporter) failed(e poll.Failed) {
 	)
 	switch {
 	case errors.As(e.Err, &hook):
-		r.Complain("%s", hook)
+		r.Complain("%s", Clean(hook.Error()))
 	case errors.As(e.Err, &dns):
-		r.Complain("couldn't find canonical DNS name of %s (%s): %s", Clean(dns.Label), Clean(dns.Host), lookup(dns.Err))
+		r.Complain("couldn't find canonical DNS name of %s (%s): %s", Clean(dns.Label), Clean(dns.Host), Clean(lookup(dns.Err)))
 	case errors.As(e.Err, &led):
 		r.Complain("%s", Clean(led.Error()))
 	case errors.As(e.Err, &src):
@@ -133,7 +133,7 @@ var whileFetching = map[protocols.Kind]string{
 func labelled(e poll.Failed) string { return Clean(e.User) + "@" + Clean(e.Label) }
 
 func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
-	who := fmt.Sprintf("%s@%s", Clean(e.User), e.Host)
+	who := fmt.Sprintf("%s@%s", Clean(e.User), Clean(e.Host))
 	var dial *wire.DialError
 	if errors.As(f, &dial) && f.Kind == protocols.Socket && f.Phase == protocols.Connecting {
 		r.refused(e, dial)
