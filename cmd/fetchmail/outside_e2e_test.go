@@ -1,0 +1,305 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+
+	"fetchmail/protocols/mailtest"
+)
+
+// startPOP3 starts a scripted server with mail for alice.
+func startPOP3(t *testing.T, mail ...[]byte) *mailtest.POP3 {
+	t.Helper()
+	s := mailtest.NewPOP3(mail...)
+	if err := s.Start(""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// into is an entry that fetches from a scripted server into a Maildir.
+func into(s *mailtest.POP3, label string) string {
+	return fmt.Sprintf("poll %s via 127.0.0.1 proto pop3 port %s timeout 20\n user alice there with password secret is user1 here\n sslproto '' maildir \"~/Maildir\"\n",
+		label, s.Port())
+}
+
+// TestDaemonSeenFromOutside goes through --status, --healthcheck and metrics in the life of a daemon: none, alive, with an account in
+// trouble, reloaded, killed, ended.
+func TestDaemonSeenFromOutside(t *testing.T) {
+	good, bad := startPOP3(t, mailtest.Letters(3)...), startPOP3(t)
+	bad.On("PASS", mailtest.POP3Reply("-ERR no\x1b[2J"))
+	c := newClient(t, binary(t))
+	socket := filepath.Join(c.home, "metrics")
+	rc := "set daemon 3600\nset logfile \"" + filepath.Join(c.home, "log") + "\"\nset metrics \"unix:~/metrics\"\n" + into(good, "goodbox")
+	c.rc(t, rc)
+	c.write(t, "log", "")
+	expect := func(what string, r result, code int, texts ...string) {
+		t.Helper()
+		for _, s := range texts {
+			if r.code != code || !strings.Contains(r.stdout+r.stderr, s) {
+				t.Errorf("%s: want status %d and %q: %s", what, code, s, r)
+			}
+		}
+	}
+	expect("no daemon", c.run(t, "--status"), 8, "fetchmail: no daemon is running\n")
+	expect("no daemon, JSON", c.run(t, "--status=json"), 8, `"running": false`)
+	expect("no daemon, health", c.run(t, "--healthcheck"), 1, "fetchmail: no daemon is running\n")
+	if c.read(t, ".fetchmail.status") != "" {
+		t.Error("a status file without a daemon")
+	}
+
+	if r := c.run(t); r.code != 0 {
+		t.Fatalf("start: %s", r)
+	}
+	t.Cleanup(func() { c.run(t, "--quit") })
+	fetched := func(n int) func() bool {
+		return func() bool { s := c.told(t); return len(s.Accounts) > 0 && s.Accounts[0].Fetched == n && s.NextPoll != "" }
+	}
+	await(t, "three messages in the status", fetched(3))
+	expect("status", c.run(t, "--status"), 0, "goodbox  alice  ok", "3        ", "polls every 3600 seconds, next poll in 59m")
+	expect("health", c.run(t, "--healthcheck"), 0, "")
+	if fi, err := os.Lstat(filepath.Join(c.home, ".fetchmail.status")); err != nil || fi.Mode() != 0o600 {
+		t.Errorf("status file: %v, %v", fi, err)
+	}
+	metrics := scrape(t, socket)
+	for _, want := range []string{`fetchmail_messages_fetched_total{account="goodbox"} 3`, `fetchmail_polls_total{account="goodbox",result="success"} 1`} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("%s is missing in %s", want, metrics)
+		}
+	}
+	for name, text := range map[string]string{"metrics": metrics, "status file": c.read(t, ".fetchmail.status")} {
+		if strings.Contains(text, "secret") || name == "metrics" && strings.Contains(text, "alice") {
+			t.Errorf("%s tells too much: %s", name, text)
+		}
+	}
+
+	c.rc(t, strings.Replace(rc, "unix:~/metrics", "unix:~/elsewhere users", 1)+into(bad, "badbox"))
+	good.Put("alice", mailtest.POP3Mail{Raw: mailtest.Letter(7)})
+	pid := c.told(t).PID
+	syscall.Kill(pid, syscall.SIGUSR1)
+	await(t, "the fourth message, counters kept", fetched(4))
+	r := c.run(t, "--status")
+	expect("one in trouble", r, 1, "badbox   alice  authfail", "alice at badbox: ", "Authorization failure on alice@127.0.0.1")
+	if strings.Contains(r.stdout, "\x1b") {
+		t.Errorf("control characters: %q", r.stdout)
+	}
+	expect("health does not depend on servers", c.run(t, "--healthcheck"), 0, "")
+	if text := scrape(t, filepath.Join(c.home, "elsewhere")); !strings.Contains(text, `fetchmail_consecutive_failures{account="alice@badbox"} 1`) {
+		t.Errorf("metrics after the reload: %s", text)
+	}
+	if _, err := os.Lstat(socket); err == nil {
+		t.Error("the old socket is still there")
+	}
+
+	syscall.Kill(pid, syscall.SIGKILL)
+	await(t, "the daemon is dead", func() bool { return strings.Contains(c.run(t, "--status").stderr, fmt.Sprintf("the daemon at %d has died", pid)) })
+	expect("killed", c.run(t, "--status"), 8, "goodbox")
+	expect("killed, health", c.run(t, "--healthcheck"), 1, "has died")
+	if c.read(t, ".fetchmail.pid") == "" {
+		t.Error("asking has removed the pidfile")
+	}
+
+	if r := c.run(t); r.code != 0 {
+		t.Fatalf("start after the crash: %s", r)
+	}
+	await(t, "the new daemon", func() bool { s := c.told(t); return s.PID != pid && s.NextPoll != "" })
+	if text := scrape(t, filepath.Join(c.home, "elsewhere")); !strings.Contains(text, "fetchmail_accounts 2") {
+		t.Errorf("metrics after the crash: %s", text)
+	}
+	c.run(t, "--quit")
+	expect("ended", c.run(t, "--status"), 8, "no daemon is running")
+	for _, name := range []string{".fetchmail.status", ".fetchmail.status.new", "elsewhere"} {
+		if _, err := os.Lstat(filepath.Join(c.home, name)); err == nil {
+			t.Errorf("%s is left behind", name)
+		}
+	}
+}
+
+// told is what --status=json says.
+type told struct {
+	Running  bool
+	PID      int
+	NextPoll string `json:"next_poll"`
+	Accounts []struct {
+		Account, User string
+		Fetched       int
+	}
+}
+
+func (c *client) told(t *testing.T) (s told) {
+	t.Helper()
+	r := c.run(t, "--status=json")
+	if err := json.Unmarshal([]byte(r.stdout), &s); err != nil {
+		t.Fatalf("%v: %s", err, r)
+	}
+	return s
+}
+
+// scrape asks for the metrics at a socket.
+func scrape(t *testing.T, socket string) string {
+	t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return net.DialTimeout("unix", socket, 20*time.Second)
+	}}
+	resp, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get("http://localhost/metrics")
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
+}
+
+// TestUnsafeMetricsAreRefused is about addresses that others can reach.
+func TestUnsafeMetricsAreRefused(t *testing.T) {
+	c := newClient(t, binary(t))
+	c.rc(t, "set metrics \"0.0.0.0:9110\"\npoll x proto pop3 user a there with password b is user1 here\n")
+	if r := c.run(t); r.code != 5 || !strings.Contains(r.stderr, "can be reached from other machines") {
+		t.Error(r)
+	}
+}
+
+// stamps are what differs between two runs.
+var stamps = regexp.MustCompile(`at \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}|localhost:\d+|<[^>]*@localhost>|/\d+`)
+
+// TestLogAsJSON runs the same poll in both forms of the log, with the dialogue: each line is msg of a record on the same
+// stream, everything is JSON, and the password is in neither.
+func TestLogAsJSON(t *testing.T) {
+	lines := func(args ...string) (out, errOut []string, raw string) {
+		s := startPOP3(t, mailtest.Letters(2)...)
+		c := newClient(t, binary(t))
+		c.rc(t, into(s, "box"))
+		r := c.run(t, args...)
+		if r.code != 0 {
+			t.Fatal(r)
+		}
+		split := func(text string) []string {
+			text = strings.ReplaceAll(stamps.ReplaceAllString(text, "?"), s.Port(), "PORT")
+			return strings.Split(strings.TrimSuffix(strings.ReplaceAll(text, c.home, "HOME"), "\n"), "\n")
+		}
+		return split(r.stdout), split(r.stderr), r.stdout + r.stderr
+	}
+	out, errOut, raw := lines("-vvv")
+	jout, jerr, jraw := lines("-vvv", "--logformat", "json")
+	for _, text := range []string{raw, jraw} {
+		if strings.Contains(text, "secret") || !strings.Contains(text, "PASS *") {
+			t.Errorf("the password is not hidden: %s", cut(text))
+		}
+	}
+	for _, tt := range []struct{ classic, records []string }{{out, jout}, {errOut, jerr}} {
+		if len(tt.classic) == 1 && tt.classic[0] == "" {
+			continue
+		}
+		var msgs []string
+		for _, line := range tt.records {
+			var rec struct{ Time, Level, Msg, Event string }
+			if err := json.Unmarshal([]byte(line), &rec); err != nil || rec.Time == "" || rec.Level == "" || rec.Event == "" {
+				t.Errorf("%v: %s", err, line)
+			}
+			msgs = append(msgs, rec.Msg)
+		}
+		for _, line := range tt.classic {
+			want := strings.TrimPrefix(line, "fetchmail: ")
+			if !strings.Contains(want, " querying ") && !slices.ContainsFunc(msgs, func(m string) bool { return m == want }) {
+				t.Errorf("no record says %q", want)
+			}
+		}
+	}
+	if !bytes.Contains([]byte(jraw), []byte(`"event":"message","account":"box","user":"alice","host":"127.0.0.1","number":2,"total":2,`)) {
+		t.Errorf("no record of a message: %s", cut(jraw))
+	}
+}
+
+// TestBarOnATerminal reads a message of a slow server on a terminal: there is a bar, in colors if they are wanted, it heeds the
+// width of the window, and what stays on the screen is what is written without a terminal.
+func TestBarOnATerminal(t *testing.T) {
+	const blocks = 12
+	text := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 500)
+	header := "From: a@example.org\r\nTo: b@example.org\r\nSubject: long\r\n\r\n"
+	mail := []byte(header + strings.Repeat(text, blocks))
+	slowly := func(conn *mailtest.POP3Conn) error {
+		err := conn.Say("+OK", header[:len(header)-2])
+		for range blocks {
+			if err == nil {
+				time.Sleep(100 * time.Millisecond)
+				err = conn.Say(text[:len(text)-2])
+			}
+		}
+		if err == nil {
+			err = conn.Say(".")
+		}
+		return err
+	}
+	for _, tt := range []struct {
+		name  string
+		env   []string
+		width uint16
+		bar   bool
+		color bool
+	}{
+		{"plain", []string{"TERM=xterm"}, 120, true, true},
+		{"without colors", []string{"TERM=xterm", "NO_COLOR=1"}, 90, true, false},
+		{"dumb", []string{"TERM=dumb"}, 120, false, false},
+		{"narrow", []string{"TERM=xterm"}, 30, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := startPOP3(t, mail)
+			s.On("RETR|TOP", slowly)
+			c := newClient(t, binary(t))
+			c.rc(t, into(s, "box"))
+			ctx, cancel := context.WithTimeout(t.Context(), runLimit)
+			defer cancel()
+			cmd := c.command(ctx)
+			cmd.Env = append(cmd.Env, tt.env...)
+			cmd.SysProcAttr.Setpgid = false // the terminal makes it the leader of a session
+			term, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: tt.width})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer term.Close()
+			shown, _ := io.ReadAll(term) // ends with an error when the program does
+			if err := cmd.Wait(); err != nil {
+				t.Fatalf("%v: %q", err, shown)
+			}
+			got := string(shown)
+			if strings.Contains(got, " of 432.1 kB") != tt.bar || strings.Contains(got, "\x1b[32m") != tt.color || strings.Contains(got, "\x1b") != tt.bar {
+				t.Errorf("bar %v, color %v: %q", tt.bar, tt.color, got)
+			}
+			want := fmt.Sprintf("1 message for alice at box (%d octets).\r\nreading message alice@127.0.0.1:1 of 1 (%d octets) flushed\r\n", len(mail), len(mail))
+			if got := stays(got); got != want {
+				t.Errorf("what stays on the screen is %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// stays is what is left on the screen of lines that are drawn again and again: each drawing begins with CR and ends with
+// an erasure.
+func stays(shown string) string {
+	lines := strings.Split(shown, "\r\n")
+	for i, l := range lines {
+		lines[i] = strings.ReplaceAll(l[strings.LastIndexByte(l, '\r')+1:], "\x1b[K", "")
+	}
+	return strings.Join(lines, "\r\n")
+}
