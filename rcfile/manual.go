@@ -95,6 +95,10 @@ what is known of messages on servers
 the lock file; for root
 .I /var/run/fetchmail.pid
 .TP
+.I ~/.fetchmail.status
+what the running daemon has done, for
+.B \-\-status
+.TP
 .I ~/.netrc
 passwords that the run control file does not have
 .SH ENVIRONMENT
@@ -105,6 +109,9 @@ directory of fetchmailrc, .fetchids and fetchmail.pid instead of the home direct
 .B HOME_ETC
 directory of .fetchmailrc, .fetchids, .fetchmail.pid and .netrc instead of
 .B HOME
+.TP
+.BR NO_COLOR ", " TERM
+progress on a terminal is shown without colors; not at all if TERM is dumb
 .TP
 .BR FETCHMAILUSER ", " LOGNAME ", " USER
 name of the calling user, if it belongs to the user id
@@ -119,6 +126,26 @@ load the certificates of the system beside those of sslcertfile and sslcertpath
 control file, or a failing pre- or postconnect command; 6 wrong permissions, or an error of a program that mail was handed to;
 7 error of the server; 8 another fetchmail is in the way; 9 mailbox in use; 10 SMTP error; 11 DNS error; 12 BSMTP file;
 13 fetch limit; 14 server busy; 23 internal error.
+.PP
+.B \-\-status
+ends with 0 if all is well, 1 if the last poll of an account failed, 8 if no daemon is running and 6 if its status cannot be read;
+.B \-\-healthcheck
+with 0 or 1.
+.SH "METRICS AND JSON"
+.BI "set metrics" " address"
+serves
+.I /metrics
+for Prometheus while a daemon runs, at
+.BI unix: path
+(mode 0600) or at a port of a loopback address. The word
+.B public
+behind it allows other addresses, the word
+.B users
+adds the names used for login to the label
+.BR account .
+.PP
+.B set logformat json
+makes each line a record; its field msg is the line, the other fields say the same for programs.
 .SH EXAMPLES
 .nf
 poll pop.example.org proto pop3 uidl
