@@ -69,7 +69,10 @@ func TestDaemonSeenFromOutside(t *testing.T) {
 	}
 	t.Cleanup(func() { c.run(t, "--quit") })
 	fetched := func(n int) func() bool {
-		return func() bool { s := c.told(t); return len(s.Accounts) > 0 && s.Accounts[0].Fetched == n && s.NextPoll != "" }
+		return func() bool {
+			s := c.told(t)
+			return len(s.Accounts) > 0 && s.Accounts[0].Fetched == n && s.NextPoll != ""
+		}
 	}
 	await(t, "three messages in the status", fetched(3))
 	expect("status", c.run(t, "--status"), 0, "goodbox  alice  ok", "3        ", "polls every 3600 seconds, next poll in 59m")
@@ -108,7 +111,9 @@ func TestDaemonSeenFromOutside(t *testing.T) {
 	}
 
 	syscall.Kill(pid, syscall.SIGKILL)
-	await(t, "the daemon is dead", func() bool { return strings.Contains(c.run(t, "--status").stderr, fmt.Sprintf("the daemon at %d has died", pid)) })
+	await(t, "the daemon is dead", func() bool {
+		return strings.Contains(c.run(t, "--status").stderr, fmt.Sprintf("the daemon at %d has died", pid))
+	})
 	expect("killed", c.run(t, "--status"), 8, "goodbox")
 	expect("killed, health", c.run(t, "--healthcheck"), 1, "has died")
 	if c.read(t, ".fetchmail.pid") == "" {
