@@ -29,6 +29,12 @@ var (
 	farewell = time.Second
 )
 
+// A listener on this machine that needs farAway for each of the first fewTurns answers is a tunnel to another.
+const (
+	farAway  = 10 * time.Millisecond
+	fewTurns = 4
+)
+
 var (
 	errReplyTooLong = errors.New("answer of the listener is too long")
 	errReplyCode    = errors.New("answer of the listener has no code")
@@ -44,6 +50,8 @@ type conn struct {
 	trace func(dir byte, line string)
 	limit time.Duration // for the next answer or block
 	used  time.Time     // when we last wrote
+	asked bool          // an answer is waited for
+	turns turns
 
 	feed    []byte          // for the library to read
 	replies []deliver.Reply // of the listener since the last take
@@ -96,9 +104,25 @@ func (c *conn) send(p []byte) error {
 	if _, err := c.Conn.Write(p); err != nil {
 		return c.fail(errors.Join(err, c.lastWords()))
 	}
-	c.used = time.Now()
+	c.used, c.asked = time.Now(), true
 	return nil
 }
+
+// turns tells how long round trips take.
+type turns struct {
+	count   int
+	fastest time.Duration
+}
+
+func (t *turns) add(d time.Duration) {
+	if t.count == 0 || d < t.fastest {
+		t.fastest = d
+	}
+	t.count++
+}
+
+// far tells whether round trips are worth saving: not even the fastest of several was fast.
+func (t *turns) far() bool { return t.count >= fewTurns && t.fastest >= farAway }
 
 // lastWords is what a listener that has hung up may have said before; nil if it was nothing.
 func (c *conn) lastWords() error {
@@ -152,6 +176,10 @@ func (c *conn) line() (string, error) {
 		return "", c.fail(errReplyTooLong)
 	case err != nil:
 		return "", c.fail(err)
+	}
+	if c.asked {
+		c.turns.add(time.Since(c.used))
+		c.asked = false
 	}
 	s := strings.TrimRight(string(l), "\r\n")
 	c.trace('<', s)

@@ -78,7 +78,7 @@ func checkRecipient(a string) error {
 
 // predict sends RCPT, and DATA after a single one, together with MAIL where that gains something.
 func (t *transaction) predict(to []string) {
-	if t.session.local || !t.session.offers("PIPELINING") {
+	if t.session.local && !t.conn.turns.far() || !t.session.offers("PIPELINING") {
 		return
 	}
 	for _, a := range to {
