@@ -162,11 +162,7 @@ func (ss *session) hello(verb, name string) error {
 	for _, l := range lines[1:] {
 		if len(l) > 4 {
 			name, arg, _ := strings.Cut(strings.TrimSpace(l[4:]), " ")
-			name, old, isOld := strings.Cut(name, "=") // "AUTH=LOGIN", before RFC 2554
 			name = strings.ToUpper(name)
-			if isOld {
-				arg = strings.TrimSpace(old + " " + arg)
-			}
 			ss.ext[name] = strings.TrimSpace(ss.ext[name] + " " + arg)
 		}
 	}

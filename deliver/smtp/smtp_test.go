@@ -609,7 +609,7 @@ func TestCramMD5(t *testing.T) {
 }
 
 func TestRefusedLoginIsPassedOver(t *testing.T) {
-	srv := start(t, mailtest.SMTPOptions{Extensions: []string{"AUTH=PLAIN"}, Replies: replies{"auth": {"535 no"}}})
+	srv := start(t, mailtest.SMTPOptions{Extensions: []string{"AUTH PLAIN"}, Replies: replies{"auth": {"535 no"}}})
 	if o, err := send(sinkTo(t, srv, Options{User: "joe", Password: "x"}), envelope, text); err != nil || !o.Delivered() {
 		t.Error(o, err)
 	}
