@@ -53,6 +53,8 @@ type Fault struct {
 	Reply string // the server's answer, without line end; may contain any byte: clean it before printing
 	// Detail are lines that explain the fault, for people, without prefix and line end (certificate checks).
 	Detail []string
+	// Told: Detail says it all, no other line about the fault is in place.
+	Told bool
 	// Forced: the mechanism was fixed by the option auth (no advice about other ways is in place).
 	Forced bool
 	Err    error

@@ -26,8 +26,9 @@ var mayImport = map[string][]string{
 	"daemon/lock":        {},
 	"protocols/pop3":     {"protocols", "protocols/wire", "protocols/auth"},
 	"protocols/imap":     {"protocols", "protocols/wire", "protocols/auth"},
-	"protocols/etrn":     {"protocols", "protocols/wire", "protocols/auth"},
-	"protocols/odmr":     {"protocols", "protocols/wire", "protocols/auth"},
+	"protocols/esmtp":    {"protocols", "protocols/wire", "protocols/auth"}, // what etrn and odmr have in common
+	"protocols/etrn":     {"protocols", "protocols/esmtp"},
+	"protocols/odmr":     {"protocols", "protocols/wire", "protocols/auth", "protocols/esmtp"},
 	"deliver/route":      {"deliver", "deliver/header", "deliver/text"},
 	"deliver/smtp":       {"deliver", "deliver/header", "deliver/text", "deliver/dots"},
 	"deliver/mda":        {"deliver", "deliver/journal"},

@@ -82,6 +82,9 @@ func (t *Task) Run(ctx context.Context, turn Turn) poll.Result {
 	rep := a.reporter(turn.Out, turn.Err)
 	stop := turn.Stop
 	obs := a.observer(t.ID, rep)
+	if a.pushes() {
+		return a.push(ctx, stop, rep, obs)
+	}
 	if a.server.Protocol != rcfile.Auto {
 		j := a.job(a.server.Protocol, rep)
 		j.Observer = obs
@@ -335,7 +338,7 @@ func (a *account) tasks() []*Task {
 
 // reporter says what happens in a poll.
 func (a *account) reporter(out, err io.Writer) *report.Reporter {
-	return &report.Reporter{Out: out, Err: err, Host: a.HostName, Version: a.Version, Silent: a.Silent, Verbose: a.Verbose,
+	return &report.Reporter{Out: out, Err: err, Host: a.HostName, Version: a.Version, Silent: a.Silent, Verbose: a.Verbose, Check: a.Check,
 		Dots: a.config.ShowDots, Daemon: a.Daemon, Prefix: a.Logged, Now: time.Now,
 		JSON: a.config.LogFormat == "json", Terminal: a.Terminal}
 }

@@ -29,6 +29,7 @@ type Reporter struct {
 	Silent   bool
 	Verbose  int
 	Dots     bool // showdots: progress of the text of messages
+	Check    bool // mail is only counted: failed polls get no line of their own
 	Daemon   bool // empty mailboxes are not worth a line
 	// Prefix every progress line with the program's name (logfile, syslog).
 	Prefix bool
@@ -135,6 +136,20 @@ func (r *Reporter) Say(text string) {
 	r.say("%s", Clean(text))
 }
 
+// Progress is Say for what the option silent holds back.
+func (r *Reporter) Progress(text string) {
+	if !r.Silent {
+		r.Say(text)
+	}
+}
+
+// Remark is Warn for what the option silent holds back.
+func (r *Reporter) Remark(text string) {
+	if !r.Silent {
+		r.Warn(text)
+	}
+}
+
 // Connections writes lines about hosts that did not answer while another did.
 func (r *Reporter) Connections(lines []string) {
 	r.mu.Lock()
@@ -209,7 +224,7 @@ func (r *Reporter) finished(e poll.Finished) {
 		r.querying(e.Account, e.Protocol, "poll completed")
 	}
 	switch {
-	case e.Status == poll.Success || e.Status == poll.NoMail:
+	case e.Status == poll.Success || e.Status == poll.NoMail || r.Check:
 	case e.Status.String() == "":
 		r.say("Query status=%d", e.Status)
 	default:

@@ -142,7 +142,7 @@ func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
 	for _, line := range f.Detail {
 		r.Complain("%s", Clean(line))
 	}
-	if r.terse(e, f) {
+	if f.Told || r.terse(e, f) {
 		return
 	}
 	switch f.Kind {

@@ -2,6 +2,9 @@ package smtp
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
 	"slices"
 
 	"fetchmail/deliver"
@@ -57,6 +60,31 @@ func (s *Sink) Drop() {
 		s.session.conn.Close()
 		s.session = nil
 	}
+}
+
+// Connect connects to the first host of the hunt list that answers, under TLS where the entry says so, and says nothing
+// to it. The error is a *deliver.Fault. The connection is the caller's; the end of ctx does not close it.
+func (s *Sink) Connect(ctx context.Context) (net.Conn, error) {
+	var detail []string
+	err := errors.New("no SMTP host")
+	for _, h := range s.hosts {
+		s.reached = h
+		c, lines, derr := s.dial(ctx, h)
+		if derr == nil && h.tls == tlsWrapped {
+			c, derr = s.handshake(ctx, c, h)
+		}
+		detail, err = append(detail, lines...), derr
+		if err == nil {
+			if len(detail) > 0 && s.opts.Notice != nil {
+				s.opts.Notice(detail)
+			}
+			return c, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, &deliver.Fault{Kind: deliver.Unreachable, Detail: detail, Err: fmt.Errorf("SMTP host %s: %w", s.reached.entry, err)}
 }
 
 // Begin connects if need be and gets as far as the answer to DATA. If nobody is left to deliver to, the *Fault is a

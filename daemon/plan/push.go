@@ -1,0 +1,141 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	"fetchmail/daemon/poll"
+	"fetchmail/daemon/report"
+	"fetchmail/deliver"
+	"fetchmail/deliver/smtp"
+	"fetchmail/protocols"
+	"fetchmail/protocols/esmtp"
+	"fetchmail/protocols/etrn"
+	"fetchmail/protocols/odmr"
+	"fetchmail/protocols/wire"
+	"fetchmail/rcfile"
+)
+
+// odmrPort is the port of ODMR (RFC 2645, section 2); few systems have it in /etc/services.
+const odmrPort = "366"
+
+// pushes tells whether the server sends mail by itself when it is asked to.
+func (a *account) pushes() bool {
+	return a.server.Protocol == rcfile.ETRN || a.server.Protocol == rcfile.ODMR
+}
+
+// push asks the server to send its mail.
+func (a *account) push(ctx context.Context, stop <-chan struct{}, rep *report.Reporter, obs poll.Observer) poll.Result {
+	s, u := a.server, a.user
+	p := &poll.Push{
+		Account: poll.Account{Label: s.Name, Host: s.Host(), User: u.Remote}, Protocol: string(s.Protocol), Timeout: s.Timeout,
+		Before: hook("pre", u.PreConnect), After: hook("post", u.PostConnect), Observer: obs,
+		Sink: func() string { return "" },
+	}
+	if s.DNS {
+		p.Resolve = func(ctx context.Context) (string, error) { return canonical(ctx, s.Host()) }
+	}
+	if err := a.unsupported(); err != nil { // before the preconnect command, as in the reference
+		p.Resolve, p.Before = nil, func(context.Context) error { return err }
+		return p.Run(ctx, stop)
+	}
+	if s.Protocol == rcfile.ETRN {
+		p.Ask = func(ctx context.Context, stop <-chan struct{}) (int, error) { return 0, a.etrn(ctx, stop, rep) }
+		return p.Run(ctx, stop)
+	}
+	sink := smtp.New(a.listener(s.Host(), rep))
+	p.Sink = sink.Name
+	p.Ask = func(ctx context.Context, stop <-chan struct{}) (int, error) { return a.odmr(ctx, stop, rep, sink) }
+	return p.Run(ctx, stop)
+}
+
+// unsupported finds an option that makes no sense without a mailbox; order and form are the reference's.
+func (a *account) unsupported() error {
+	u := a.user
+	for _, o := range []struct {
+		name     string
+		given    bool
+		prefixed bool // with the program's name
+	}{
+		{"keep", u.Keep, false}, {"flush", u.Flush, false}, {"folder", len(u.Folders) > 0, false}, {"check", a.Check, false},
+		{"all", u.FetchAll, true}, {"limit", u.Limit > 0, true},
+	} {
+		if o.given {
+			text := "Option --" + o.name + " is not supported with " + string(a.server.Protocol)
+			f := &protocols.Fault{Kind: protocols.Config, Err: errors.New(text)}
+			if o.prefixed {
+				f.Detail = []string{text}
+			}
+			return f
+		}
+	}
+	return nil
+}
+
+// client are the options for both protocols.
+func (a *account) client(rep *report.Reporter, service string) esmtp.Options {
+	s := a.server
+	o := esmtp.Options{Host: s.Host(), Service: service, Label: s.Name, Helo: a.HostName, Protocol: string(s.Protocol), Warn: rep.Warn,
+		StartTLS: [...]esmtp.Upgrade{esmtp.Never, esmtp.May, esmtp.Must}[a.pushUpgrade()]}
+	var show wire.Trace
+	if rep.Verbose > 0 {
+		show = func(d wire.Dir, text string) { rep.Trace(o.Protocol, byte(d), text) }
+		o.Trace = func(protocol string, d wire.Dir, text string) { rep.Trace(protocol, byte(d), text) }
+	}
+	o.TLS = a.tls(rep, show)
+	o.Dialer = &wire.Dialer{Timeout: time.Duration(s.Timeout) * time.Second, Plugin: s.Plugin, Label: s.Name, Proxy: proxy(), Trace: show}
+	if a.wrapped() {
+		o.Dialer.TLS = o.TLS
+	}
+	return o
+}
+
+// pushUpgrade decides about STARTTLS with ETRN and ODMR. The reference never uses it there, so that the defaults of other
+// protocols would break what works; but whoever asks for TLS gets it, or an error.
+func (a *account) pushUpgrade() int {
+	u := a.user
+	if u.SSLMode == "" && (u.SSLProto == "" || strings.EqualFold(u.SSLProto, "auto")) && u.SSLFingerprint == "" {
+		return never
+	}
+	return a.upgrade()
+}
+
+func (a *account) etrn(ctx context.Context, stop <-chan struct{}, rep *report.Reporter) error {
+	o := etrn.Options{Options: a.client(rep, a.service("smtp", "smtps")), Domains: a.user.FetchDomains, Say: rep.Progress}
+	if err := o.TLS.Validate(); err != nil {
+		return &protocols.Fault{Kind: protocols.Config, Err: err}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-stop:
+			cancel(poll.ErrStopped)
+		case <-ended:
+		}
+	}()
+	return etrn.Request(ctx, o)
+}
+
+func (a *account) odmr(ctx context.Context, stop <-chan struct{}, rep *report.Reporter, sink *smtp.Sink) (int, error) {
+	o := odmr.Options{
+		Options: a.client(rep, a.service(odmrPort, odmrPort)), User: a.user.Remote, Secret: a.secret, Auth: string(a.server.Auth),
+		Domains: a.user.FetchDomains, Timeout: time.Duration(a.server.Timeout) * time.Second,
+		Listener: func(ctx context.Context) (net.Conn, error) { return sink.Connect(ctx) },
+		Say:      rep.Progress, Remark: rep.Remark,
+	}
+	if err := o.TLS.Validate(); err != nil {
+		return 0, &protocols.Fault{Kind: protocols.Config, Err: err}
+	}
+	n, err := odmr.Run(ctx, stop, o)
+	var gone *odmr.ListenerError
+	if errors.As(err, &gone) {
+		err = &deliver.Fault{Kind: deliver.Lost, Detail: []string{gone.Error()}, Err: gone}
+	}
+	return n, err
+}
