@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"fetchmail/daemon"
@@ -21,6 +22,7 @@ type keeper struct {
 	lock   *lock.Lock
 	seen   time.Time // last change of the run control file that we know of
 	notify daemon.Notify
+	woken  atomic.Bool // this round was asked for
 }
 
 // tasks is the plan in the words of package daemon.
@@ -47,6 +49,10 @@ func (k *keeper) tasks() daemon.Plan {
 
 // run polls one mailbox.
 func (k *keeper) run(ctx context.Context, t *plan.Task, turn daemon.Turn) int {
+	if why := t.Closed(k.woken.Load()); why != "" {
+		k.write(turn.Out, slog.LevelInfo, fmt.Sprintf("skipping poll of %s, %s", t.Label, why))
+		return daemon.NoStatus
+	}
 	res := t.Run(ctx, plan.Turn{Stop: turn.Stop, Wake: turn.Wake, Out: turn.Out, Err: turn.Err})
 	select {
 	case <-turn.Stop:
@@ -142,6 +148,7 @@ func (k *keeper) hear(e daemon.Event) {
 		}
 		k.summary(fmt.Sprintf("next poll at %s", time.Now().Add(e.For).Format(time.TimeOnly)), e.Failing)
 	case daemon.Woken:
+		k.woken.Store(e.Signal != nil)
 		if e.Signal != nil && !k.line.Silent {
 			k.tell("awakened by signal %d", e.Signal)
 		}

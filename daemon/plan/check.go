@@ -23,10 +23,6 @@ func (a *account) check() error {
 		return a.refuse("auth " + string(s.Auth) + " is not supported: Kerberos 4 is broken and no server speaks it any more; Kerberos 5 is auth gssapi")
 	}
 	switch {
-	case s.Interface != "":
-		return a.refuse("option interface is not supported yet; a preconnect command can look at the interface")
-	case s.Monitor != "":
-		return a.refuse("option monitor is not supported yet")
 	case u.MoveTo != "" && s.Protocol != rcfile.IMAP && s.Protocol != rcfile.Auto:
 		return a.refuse("option moveto needs protocol IMAP")
 	}

@@ -62,6 +62,7 @@ type Task struct {
 	MaxConnections int
 	// Resident tasks wait for new mail in one folder and have a connection of their own for it.
 	Resident bool
+	link     *gate // nil: always open
 	account  *account
 	folders  []string
 	memory   *poll.Memory
@@ -77,6 +78,7 @@ type Turn struct {
 
 // Run polls the mailbox once and writes what there is to say.
 func (t *Task) Run(ctx context.Context, turn Turn) poll.Result {
+	defer t.link.polled()
 	a := *t.account
 	a.task, a.wake, a.memory = t, turn.Wake, t.memory
 	rep := a.reporter(turn.Out, turn.Err)
@@ -237,6 +239,10 @@ func (p *Plan) fill(c *rcfile.Config, f Facts, known map[string]*poll.Memory) er
 		if !s.Active {
 			continue
 		}
+		var g *gate
+		if s.Interface != "" || s.Monitor != "" {
+			g = &gate{server: s, count: wire.LinkPackets}
+		}
 		for _, u := range s.Users {
 			a := &account{config: c, server: s, user: u, ledger: p.ledger, Facts: f}
 			if err := a.check(); err != nil {
@@ -247,6 +253,7 @@ func (p *Plan) fill(c *rcfile.Config, f Facts, known map[string]*poll.Memory) er
 			p.ledger.Account(u.Remote, a.recordHost, "") // the order of registration is that of the file
 			for _, t := range a.tasks() {
 				t.memory = p.memory(u.Remote+"@"+a.recordHost, known)
+				t.link = g
 				ids[t.ID]++
 				t.ID = fmt.Sprintf("%s %d", t.ID, ids[t.ID])
 				p.Tasks = append(p.Tasks, t)
