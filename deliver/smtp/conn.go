@@ -39,6 +39,7 @@ var (
 	errReplyTooLong = errors.New("answer of the listener is too long")
 	errReplyCode    = errors.New("answer of the listener has no code")
 	errClosed       = errors.New("listener closed the connection")
+	errMore         = errors.New("listener gave more answers than there are recipients")
 	errEarly        = errors.New("listener accepted the message before its end")
 )
 
@@ -147,25 +148,39 @@ func (c *conn) stale() bool {
 
 // silent tells whether nothing waits to be read, neither words nor the end; as far as that can be seen without reading.
 func (c *conn) silent() bool {
+	_, err := c.peek()
+	return err == syscall.EAGAIN || err == syscall.EWOULDBLOCK
+}
+
+// more tells whether words wait to be read.
+func (c *conn) more() bool {
+	n, _ := c.peek()
+	return n > 0
+}
+
+// peek looks at the next octet. Nothing at all looks like silence where that cannot be done.
+func (c *conn) peek() (n int, err error) {
 	if c.r.Buffered() > 0 {
-		return false
+		return 1, nil
 	}
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
-		return true
+		return 0, syscall.EAGAIN
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return false
+		return 0, err
 	}
-	silent := false
+	var peekErr error
 	err = raw.Read(func(fd uintptr) bool {
 		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		silent = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK
+		n, _, peekErr = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		return true
 	})
-	return err == nil && silent
+	if err != nil {
+		return 0, err
+	}
+	return n, peekErr
 }
 
 // line reads one line of an answer without its end.

@@ -411,12 +411,48 @@ func TestLMTPHasAVerdictForEachRecipient(t *testing.T) {
 	}
 }
 
+// That a listener hangs up after the last verdict does not make it wrong.
+func TestLMTPCutBehindTheVerdicts(t *testing.T) {
+	srv := start(t, mailtest.SMTPOptions{LMTP: true, Replies: replies{"dot": {"250 one", "then-drop 250 two"}}})
+	s := sinkTo(t, srv, Options{LMTP: true})
+	if o, err := send(s, deliver.Envelope{From: "a@b", To: []string{"a", "b"}}, text); err != nil || !o.Delivered() {
+		t.Errorf("%s, %v", show(o), err)
+	}
+}
+
 func TestLMTPCutBetweenVerdicts(t *testing.T) {
 	srv := start(t, mailtest.SMTPOptions{LMTP: true, Replies: replies{"dot": {"250 one", "drop"}}})
 	s := sinkTo(t, srv, Options{LMTP: true})
 	o, err := send(s, deliver.Envelope{From: "a@b", To: []string{"a", "b"}}, text)
 	if kind(err) != deliver.Lost || show(o) != "a@localhost 250 accepted at end; b@localhost 0 deferred at end" {
 		t.Errorf("%s, %v", show(o), err)
+	}
+}
+
+// An answer too many: which recipient has got the message? Nobody is taken for served, and the next message has a
+// connection of its own. With one recipient a refusal is clear.
+func TestLMTPAnswersOutOfStep(t *testing.T) {
+	for _, c := range []struct {
+		replies replies
+		to      []string
+		want    string
+		kind    deliver.Kind
+	}{
+		{replies{"data": {"354 go\n552 too large"}}, []string{"a", "b"}, "a@localhost 0 deferred at end; b@localhost 0 deferred at end", deliver.Lost},
+		{replies{"data": {"354 go\n250 yes"}}, []string{"a", "b"}, "a@localhost 0 deferred at end; b@localhost 0 deferred at end", deliver.Lost},
+		{replies{"dot": {"552 no\n552 no", "250 yes"}}, []string{"a", "b"}, "a@localhost 0 deferred at end; b@localhost 0 deferred at end", deliver.Lost},
+		{replies{"data": {"354 go\n552 too large"}}, []string{"a"}, "a@localhost 552 refused at end", 0},
+		{replies{"data": {"354 go\n250 yes"}}, []string{"a"}, "a@localhost 0 deferred at end", deliver.Lost},
+	} {
+		srv := start(t, mailtest.SMTPOptions{LMTP: true, Replies: c.replies})
+		s := sinkTo(t, srv, Options{LMTP: true, Timeouts: Timeouts{End: time.Second}})
+		o, err := send(s, deliver.Envelope{From: "a@b", To: c.to}, text)
+		if kind(err) != c.kind || show(o) != c.want {
+			t.Errorf("%v: %s, %v, want %s", c.replies, show(o), err, c.want)
+		}
+		if o, err := send(s, deliver.Envelope{From: "a@b", To: []string{"a", "b"}}, text); err != nil || !o.Delivered() || len(srv.Sessions()) != 2 {
+			t.Errorf("%v: second message: %s, %v, %d connections", c.replies, show(o), err, len(srv.Sessions()))
+		}
 	}
 }
 

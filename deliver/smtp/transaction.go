@@ -319,7 +319,17 @@ func (t *transaction) Commit(ctx context.Context) (deliver.Outcome, error) {
 // commitLMTP reads an answer for each accepted recipient, in the order of RCPT (RFC 2033, section 4.2). The library's
 // map would make one of a recipient that was named twice: the answers are taken from below it.
 func (t *transaction) commitLMTP(early bool) (deliver.Outcome, error) {
+	if early && t.accepted() > 1 { // whose answer is it?
+		r, err := t.conn.reply()
+		if err == nil {
+			err = &answerError{"the text, before its end,", r}
+		}
+		return t.outcome, t.lost(deliver.AtEnd, err)
+	}
 	_, err := t.data.CloseWithLMTPResponse()
+	if t.conn.err == nil && t.accepted() > 1 && t.conn.more() {
+		return t.outcome, t.lost(deliver.AtEnd, errMore)
+	}
 	replies := t.conn.take()
 	for i := range t.outcome.Status {
 		s := &t.outcome.Status[i]
@@ -341,6 +351,9 @@ func (t *transaction) commitLMTP(early bool) (deliver.Outcome, error) {
 	if t.conn.err != nil {
 		t.sink.Drop()
 		return t.outcome, &deliver.Fault{Kind: deliver.Lost, Stage: deliver.AtEnd, Outcome: t.outcome, Err: errors.Join(t.conn.err, err)}
+	}
+	if early { // as with SMTP
+		t.sink.Drop()
 	}
 	t.finish()
 	return t.outcome, nil
