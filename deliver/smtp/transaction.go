@@ -3,6 +3,7 @@ package smtp
 import (
 	"context"
 	"errors"
+	"slices"
 
 	gosmtp "github.com/emersion/go-smtp"
 
@@ -331,6 +332,7 @@ func (t *transaction) commitLMTP(early bool) (deliver.Outcome, error) {
 		return t.outcome, t.lost(deliver.AtEnd, errMore)
 	}
 	replies := t.conn.take()
+	closing := slices.ContainsFunc(replies, func(r deliver.Reply) bool { return r.Code == 421 }) // RFC 5321, section 3.8
 	for i := range t.outcome.Status {
 		s := &t.outcome.Status[i]
 		if s.Class != deliver.Accepted {
@@ -352,7 +354,7 @@ func (t *transaction) commitLMTP(early bool) (deliver.Outcome, error) {
 		t.sink.Drop()
 		return t.outcome, &deliver.Fault{Kind: deliver.Lost, Stage: deliver.AtEnd, Outcome: t.outcome, Err: errors.Join(t.conn.err, err)}
 	}
-	if early { // as with SMTP
+	if early || closing { // as with SMTP
 		t.sink.Drop()
 	}
 	t.finish()
