@@ -1,0 +1,360 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"fetchmail/protocols/mailtest"
+	"fetchmail/protocols/mailtest/real"
+)
+
+// pushed is what the two programs must agree on in a run against a server that sends mail when it is asked to.
+type pushed struct {
+	code           int
+	stdout, stderr string
+	wire           [][]string // of each connection to the server
+	listener       [][]string
+}
+
+func (p pushed) String() string {
+	return fmt.Sprintf("exit %d\n%s%s\nto the server %q\nto the listener %q", p.code, p.stdout, p.stderr, p.wire, p.listener)
+}
+
+// passing are words that differ from run to run.
+var passing = regexp.MustCompile(`fetchmail: [\w.-]+ querying|at \w{3} \w{3} .*?: poll|127\.0\.0\.1/\d+|(?m)^fetchmail: WARNING: Running as root.*\n|\(fetchmail-.*?\)|\w{3}, +\d+ \w{3} \d{4} .*`)
+
+func passed(text string) string {
+	return passing.ReplaceAllString(strings.ReplaceAll(text, "\r\n", "\n"), "~") // the reference shows carriage returns
+}
+
+// pushOnce runs a program with an rcfile, in which @PORT@ is the server's port and @SMTP@ that of a listener.
+func pushOnce(t *testing.T, bin, rc string, args []string, script func(*mailtest.Push)) pushed {
+	t.Helper()
+	s := mailtest.NewPush()
+	script(s)
+	if err := s.Start(""); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	l, err := mailtest.StartSMTP(mailtest.SMTPOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c := newClient(t, bin)
+	c.rc(t, strings.NewReplacer("@PORT@", s.Port(), "@SMTP@", "smtphost 127.0.0.1/"+l.Port()).Replace(rc))
+	r := c.run(t, args...)
+	for _, lines := range s.Commands() {
+		for i := range lines { // the challenge is the same each time, so is the response
+			if text, err := base64.StdEncoding.DecodeString(lines[i]); err == nil && len(text) > 0 {
+				lines[i] = string(text)
+			}
+		}
+	}
+	return pushed{code: r.code, stdout: passed(r.stdout), stderr: passed(r.stderr), wire: s.Commands(), listener: l.Sessions()}
+}
+
+func on(pattern string, act mailtest.PushAct) func(*mailtest.Push) {
+	return func(s *mailtest.Push) { s.On(pattern, act) }
+}
+
+func asUsual(*mailtest.Push) {}
+
+func reply(pattern, line string) func(*mailtest.Push) { return on(pattern, mailtest.PushReply(line)) }
+
+// dotted are messages as an ODMR host sends them.
+func dotted(s *mailtest.Push) {
+	s.Turn = mailtest.PushMail("user1@example.test", []byte("Subject: one\r\n\r\n.\r\n..two\r\nend\r\n"), []byte("Subject: 8 bits\r\n\r\ngr\xfc\xdfe \x01\r\n"))
+}
+
+const (
+	etrnRC = "poll mylabel via localhost proto etrn port @PORT@ timeout 5 user u fetchdomains a.example, \"@b.example\"\n"
+	odmrRC = "poll mylabel via localhost proto odmr port @PORT@ timeout 5 user alice password secret fetchdomains a.example, b.example @SMTP@\n"
+)
+
+func TestETRNAndODMREqualTheReference(t *testing.T) {
+	for _, tt := range []struct {
+		name, rc string
+		script   func(*mailtest.Push)
+		args     []string
+	}{
+		{"etrn 250", etrnRC, asUsual, nil},
+		{"etrn 250 in two lines", etrnRC, reply("ETRN", "250-a\r\n250 b"), nil},
+		{"etrn without fetchdomains", "poll localhost proto etrn port @PORT@ user u", asUsual, nil},
+		{"etrn without a user", "poll localhost proto etrn port @PORT@", asUsual, nil},
+		{"etrn 251", strings.Replace(etrnRC, ", \"@b.example\"", "", 1), reply("ETRN", "251 none"), nil},
+		{"etrn 252", etrnRC, reply("ETRN", "252 some"), nil},
+		{"etrn 253", etrnRC, reply("ETRN", "253 17 messages"), nil},
+		{"etrn 458", etrnRC, reply("ETRN", "458 no"), nil},
+		{"etrn 459", etrnRC, reply("ETRN", "459 no: why"), nil},
+		{"etrn 500", etrnRC, reply("ETRN", "500 no"), nil},
+		{"etrn 501", etrnRC, reply("ETRN", "501 no"), nil},
+		{"etrn 421", etrnRC, reply("ETRN", "421 no"), nil},
+		{"etrn 502", etrnRC, reply("ETRN", "502 no"), nil},
+		{"etrn 550", etrnRC, reply("ETRN", "550 no"), nil},
+		{"etrn 354", etrnRC, reply("ETRN", "354 no"), nil},
+		{"etrn lost", etrnRC, on("ETRN", mailtest.PushDrop), nil},
+		{"etrn silent", strings.Replace(etrnRC, "timeout 5", "timeout 1", 1), on("ETRN", mailtest.PushHang), nil},
+		{"etrn refused for the second domain", etrnRC, reply("ETRN @b", "458 no"), nil},
+		{"etrn not offered", etrnRC, func(s *mailtest.Push) { s.Extensions = []string{"SIZE"} }, nil},
+		{"etrn verbose", etrnRC, asUsual, []string{"-v"}},
+		{"etrn verbose 458", etrnRC, reply("ETRN", "458 no"), []string{"-v"}},
+		{"etrn silent option", etrnRC, asUsual, []string{"-s"}},
+		{"etrn silent option 458", etrnRC, reply("ETRN", "458 no"), []string{"-s"}},
+		{"etrn keep and folder", etrnRC + " keep folder x", asUsual, nil},
+		{"etrn flush", etrnRC + " flush fetchall", asUsual, nil},
+		{"etrn fetchall", etrnRC + " fetchall limit 5", asUsual, nil},
+		{"etrn limit", etrnRC + " limit 5", asUsual, nil},
+		{"etrn folder", etrnRC + " folder x", asUsual, nil},
+		{"etrn check", etrnRC + " limit 5", asUsual, []string{"-c"}},
+		{"etrn hooks", etrnRC + " preconnect \"echo before\" postconnect \"echo behind; exit 3\"", asUsual, nil},
+		{"etrn a failing preconnect", etrnRC + " preconnect \"exit 3\"", asUsual, nil},
+		{"etrn STARTTLS is not used unasked", etrnRC, func(s *mailtest.Push) { s.Extensions = append(s.Extensions, "STARTTLS") }, nil},
+		{"etrn lost at QUIT", etrnRC, on("QUIT", mailtest.PushDrop), nil},
+		{"etrn two users", etrnRC + " user v fetchdomains c.example", asUsual, nil},
+		{"etrn nobody there", "poll localhost via 127.0.0.1 proto etrn port 1 user u", asUsual, nil},
+
+		{"odmr", odmrRC, dotted, nil},
+		{"odmr verbose", odmrRC, dotted, []string{"-v"}},
+		{"odmr silent option", odmrRC, dotted, []string{"-s"}},
+		{"odmr without fetchdomains", "poll localhost proto odmr port @PORT@ user alice password secret @SMTP@", dotted, nil},
+		{"odmr without a password", "poll localhost proto odmr port @PORT@ user alice @SMTP@", dotted, nil},
+		{"odmr 450", odmrRC, reply("ATRN", "450 no"), nil},
+		{"odmr 453", odmrRC, reply("ATRN", "453 none"), nil},
+		{"odmr 453 silent option", odmrRC, reply("ATRN", "453 none"), []string{"-s"}},
+		{"odmr 502", odmrRC, reply("ATRN", "502 no"), nil},
+		{"odmr 503", odmrRC, reply("ATRN", "503 no"), nil},
+		{"odmr 530", odmrRC, reply("ATRN", "530 no"), nil},
+		{"odmr 550", odmrRC, reply("ATRN", "550 no"), nil},
+		{"odmr 421", odmrRC, reply("ATRN", "421 no"), nil},
+		{"odmr 251", odmrRC, reply("ATRN", "251 no"), nil},
+		{"odmr lost at ATRN", odmrRC, on("ATRN", mailtest.PushDrop), nil},
+		{"odmr silent at ATRN", strings.Replace(odmrRC, "timeout 5", "timeout 1", 1), on("ATRN", mailtest.PushHang), nil},
+		{"odmr not offered", odmrRC, func(s *mailtest.Push) { s.Extensions = []string{"AUTH CRAM-MD5"} }, nil},
+		{"odmr nothing about AUTH", odmrRC, func(s *mailtest.Push) { s.Extensions = []string{"ATRN"} }, nil},
+		{"odmr lost at AUTH", odmrRC, on("AUTH", mailtest.PushDrop), nil},
+		{"odmr keep", odmrRC + " keep", asUsual, nil},
+		{"odmr check", odmrRC, asUsual, []string{"-c"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			reference := real.Reference(t)
+			ours := pushOnce(t, binary(t), tt.rc, tt.args, tt.script)
+			theirs := pushOnce(t, reference, tt.rc, tt.args, tt.script)
+			for _, p := range []pushed{ours, theirs} { // ours polls several users side by side
+				slices.SortFunc(p.wire, slices.Compare)
+			}
+			theirs.stdout = saslLines.ReplaceAllString(theirs.stdout, "$1*")
+			if a, b := theirs.String(), ours.String(); a != b {
+				t.Errorf("the reference (-) and ours (+):\n%s", diff(a, b))
+			}
+		})
+	}
+}
+
+// saslLines are those of which we show "*".
+var saslLines = regexp.MustCompile(`(?m)^(fetchmail: ODMR(?:< 334 |> ))[A-Za-z0-9+/=]{20,}$`)
+
+// Where the reference lets internal numbers escape, gives up too early or calls a broken session a success.
+func TestETRNAndODMRDifferFromTheReferenceOnPurpose(t *testing.T) {
+	quick := strings.Replace(odmrRC, "timeout 5", "timeout 1", 1)
+	for _, tt := range []struct {
+		name, rc string
+		script   func(*mailtest.Push)
+		code     int
+		err      string // in standard error
+	}{
+		{"a refused greeting (128)", etrnRC, reply("GREETING", "421 come back later"), 4, "mylabel: the server refuses to talk: 421 come back later"},
+		{"no EHLO (128)", etrnRC, reply("EHLO", "502 what"), 4, "mylabel's SMTP listener does not support ESMTP"},
+		{"lost at EHLO (129)", etrnRC, on("EHLO", mailtest.PushDrop), 2, "socket error while fetching from u@mylabel"},
+		{"silent before the greeting (4)", strings.Replace(etrnRC, "timeout 5", "timeout 1", 1), on("GREETING", mailtest.PushHang), 2, "socket error"},
+		{"a refused QUIT (128)", etrnRC, reply("QUIT", "500 what"), 4, ""},
+		{"a refused password (128)", strings.Replace(odmrRC, "secret", "wrong", 1), asUsual, 3, "AUTH CRAM-MD5 refused: 535"},
+		{"a mailbox in use (8)", odmrRC, reply("ATRN", "451 later"), 14, "Unable to process ATRN request now"},
+		{"the host breaks off (0)", odmrRC, func(s *mailtest.Push) { s.Turn = mailtest.PushDrop }, 2, "socket error while fetching from alice@mylabel"},
+		{"the host is silent (for ever)", quick, func(s *mailtest.Push) { s.Turn = mailtest.PushHang }, 2, "socket error while fetching from alice@mylabel"},
+		{"nobody listens (2)", strings.Replace(odmrRC, "@SMTP@", "smtphost 127.0.0.1/1", 1), asUsual, 10, "delivering to SMTP host ~"},
+		{"TLS was asked for (ignored)", etrnRC + " sslproto tls1.2+", asUsual, 2, "does not offer STARTTLS"},
+		{"a domain with a blank (sent)", "poll x via localhost proto etrn port @PORT@ user u fetchdomains \"a b\"", asUsual, 5, `fetchdomains: "a b" is not a domain`},
+		{"maildir", "poll x via localhost proto etrn port @PORT@ user u maildir \"~/M\"", asUsual, 5, "maildir and mbox cannot be used"},
+		{"lmtp", odmrRC + " lmtp", asUsual, 5, "lmtp cannot be used"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := pushOnce(t, binary(t), tt.rc, nil, tt.script); got.code != tt.code || !strings.Contains(got.stderr, tt.err) {
+				t.Errorf("want exit %d, %q:\n%s", tt.code, tt.err, got)
+			}
+		})
+	}
+	none := pushOnce(t, binary(t), etrnRC, nil, reply("ETRN", "251 none"))
+	if want := []string{"ETRN a.example", "ETRN @b.example", "QUIT"}; none.code != 0 || !slices.Equal(none.wire[0][1:], want) {
+		t.Errorf("after a 251 the next domain is asked for: %s", none)
+	}
+}
+
+// A host that follows RFC 2645, and Postfix as the listener.
+func TestODMRIntoPostfix(t *testing.T) {
+	p := real.StartPostfix(t, real.PostfixOptions{})
+	s := mailtest.NewPush()
+	if err := s.Start(""); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var texts [][]byte
+	for _, l := range letters {
+		texts = append(texts, bytes.ReplaceAll(l, []byte("\n"), []byte("\r\n")))
+	}
+	s.Turn = mailtest.PushMail("user1@example.test", texts...)
+	c := newClient(t, binary(t))
+	c.rc(t, fmt.Sprintf("poll localhost proto odmr port %s user alice password secret fetchdomains example.test smtphost 127.0.0.1/%d\n", s.Port(), p.SMTP))
+	if r := c.run(t); r.code != 0 {
+		t.Fatal(r)
+	}
+	mails := p.Mail(t, "user1")
+	if len(mails) != len(letters) {
+		t.Fatalf("%d of %d messages came\n%s", len(mails), len(letters), p.Log())
+	}
+	for _, l := range letters {
+		if !slices.ContainsFunc(mails, func(m real.Mail) bool { return bytes.Equal(body(m.Text), body(l)) }) {
+			t.Errorf("the text of %.60q did not come as it was", l)
+		}
+	}
+}
+
+// Postfix has mail for a domain whose listener was away; it comes after ETRN (postconf(5), fast_flush_domains).
+func TestETRNAtPostfix(t *testing.T) {
+	port := strconv.Itoa(real.FreePorts(t, 1)[0])
+	p := real.StartPostfix(t, real.PostfixOptions{Settings: "relay_domains = away.example\nfast_flush_domains = away.example\n" +
+		"relay_transport = smtp:[127.0.0.1]:" + port + "\nqueue_run_delay = 1h\nminimal_backoff_time = 1h\nsmtp_host_lookup = native\n"})
+	sender := mailtest.NewPush() // is as good as any client of SMTP for a message
+	sender.Turn = mailtest.PushMail("joe@away.example", []byte("Subject: waiting\r\n\r\n.dot\r\n"))
+	if err := sender.Start(""); err != nil {
+		t.Fatal(err)
+	}
+	defer sender.Close()
+	c := newClient(t, binary(t))
+	c.rc(t, fmt.Sprintf("poll localhost proto odmr port %s user alice password secret smtphost 127.0.0.1/%d\n", sender.Port(), p.SMTP))
+	if r := c.run(t); r.code != 0 {
+		t.Fatal(r)
+	}
+	waitFor(t, p, "status=deferred")
+	l, err := mailtest.StartSMTP(mailtest.SMTPOptions{Addr: "127.0.0.1:" + port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c.rc(t, fmt.Sprintf("poll localhost proto etrn port %d user u fetchdomains away.example\n", p.SMTP))
+	r := c.run(t)
+	if r.code != 0 || r.stdout != "fetchmail: Queuing for away.example started\nfetchmail: Polling localhost\n" {
+		t.Errorf("%s", r)
+	}
+	p.Settle(t, time.Minute)
+	if m := l.Mails(); len(m) != 1 || !bytes.HasSuffix(m[0].Text, []byte("\r\n\r\n..dot\r\n")) || m[0].To[0] != "RCPT TO:<joe@away.example>" && !strings.HasPrefix(m[0].To[0], "RCPT TO:<joe@away.example> ") {
+		t.Errorf("%d messages %+v\n%s", len(m), m, p.Log())
+	}
+	c.rc(t, fmt.Sprintf("poll localhost proto etrn port %d user u fetchdomains elsewhere.example\n", p.SMTP))
+	if r := c.run(t); r.code != 3 || !strings.Contains(r.stderr, "Node elsewhere.example not allowed: 459") {
+		t.Errorf("a domain that is not ours there: %s", r)
+	}
+}
+
+// waitFor waits until Postfix has logged something.
+func waitFor(t *testing.T, p *real.Postfix, text string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !strings.Contains(p.Log(), text); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no %q:\n%s", text, p.Log())
+		}
+	}
+}
+
+// envelopes are answers to *ENV, the SDPS extension, and the options of users.
+func TestSDPSEqualsTheReference(t *testing.T) {
+	env := func(lines ...string) mailtest.POP3Act {
+		return mailtest.POP3Reply(append(append([]string{"+OK"}, lines...), ".")...)
+	}
+	usual := env("1", "host.example", "sender@env.example", "joe@demon.example", "x")
+	for _, tt := range []struct {
+		name, server, user string
+		act                mailtest.POP3Act
+	}{
+		{"one user", "", "", usual},
+		{"one user, a program", "", `mda "echo %F to %T; cat"`, usual},
+		{"several users", "aka demon.example", "to joe list=other here", usual},
+		{"not a name of the server", "", "to joe other here", usual},
+		{"whole domains", "localdomains demon.example", "to * here", usual},
+		{"the envelope option does not count", "aka demon.example envelope X-Envelope-To", "to joe third here", usual},
+		{"angle brackets", "aka demon.example", "to joe other here", env("1", "h", "<sender@env.example>", "<joe@demon.example>")},
+		{"the null sender", "", "", env("1", "h", "<>", "joe@demon.example")},
+		{"no sender", "", "", env("1", "h", "", "")},
+		{"a short answer", "", "", env("1")},
+		{"an empty answer", "", "", env()},
+		{"names without a host", "", "to joe other here", env("1", "h", "sender", "joe")},
+		{"several recipients", "aka demon.example", "to joe other here", env("1", "h", "s@env.example", "joe@demon.example", "other@demon.example")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			run := func(bin string) string {
+				s := mailtest.NewPOP3([]byte("From: a@far.example.org\r\nTo: list@demon.example\r\nX-Envelope-To: third@demon.example\r\nSubject: one\r\n\r\nhi\r\n"),
+					[]byte("From: b@far.example.org\r\nTo: list@elsewhere.example\r\nSubject: two\r\n\r\nho\r\n"))
+				s.On(`\*ENV`, tt.act)
+				if err := s.Start(""); err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				l, err := mailtest.StartSMTP(mailtest.SMTPOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Close()
+				c := newClient(t, bin)
+				c.rc(t, fmt.Sprintf("set postmaster pm\npoll localhost via 127.0.0.1 proto sdps port %s %s user alice password secret sslproto '' smtphost 127.0.0.1/%s %s\n",
+					s.Port(), tt.server, l.Port(), tt.user))
+				r := c.run(t)
+				var mails, commands []string
+				for _, m := range l.Mails() {
+					mails = append(mails, passed(fmt.Sprintf("%s %q\n%s", m.From, m.To, m.Text)))
+				}
+				for _, line := range s.Commands()[0] {
+					if !strings.HasPrefix(line, "LIST") { // asked for at other times
+						commands = append(commands, line)
+					}
+				}
+				lines := strings.Split(passed(r.stdout+r.stderr), "\n") // a program writes whenever it likes
+				for i := range lines {
+					lines[i] = strings.TrimSuffix(strings.TrimSuffix(lines[i], "flushed"), " ")
+				}
+				slices.Sort(lines)
+				if strings.HasPrefix(tt.user, "mda") {
+					text := strings.Join(lines, "\n")
+					lines = []string{strconv.Itoa(strings.Count(text, "sender@env.example to "+c.user)), strconv.Itoa(strings.Count(text, "reading message"))}
+				}
+				return fmt.Sprintf("exit %d\n%s\n%s\n%s", r.code, strings.Join(lines, "\n"), strings.Join(commands, "\n"), strings.Join(mails, "\n"))
+			}
+			if theirs, ours := run(real.Reference(t)), run(binary(t)); theirs != ours {
+				t.Errorf("the reference (-) and ours (+):\n%s", diff(theirs, ours))
+			}
+		})
+	}
+	s := mailtest.NewPOP3([]byte("From: a@far.example.org\r\n\r\nhi\r\n"))
+	s.On(`\*ENV`, mailtest.POP3Reply("-ERR what"))
+	if err := s.Start(""); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c := newClient(t, binary(t))
+	c.rc(t, fmt.Sprintf("poll localhost proto sdps port %s user alice password secret sslproto '' maildir \"~/M\"\n", s.Port()))
+	r := c.run(t)
+	if got, _ := os.ReadDir(filepath.Join(c.home, "M", "new")); r.code != 0 || len(got) != 1 || len(s.Left("alice")) != 0 {
+		t.Errorf("a server that does not know *ENV: %s, %d messages", r, len(got))
+	}
+}
