@@ -1,6 +1,7 @@
 // Package protocols says what a mailbox on a mail server is: a Session that lists, fetches and deletes messages.
 //
-// The sub-packages pop3 and imap implement Session; wire and auth are the connection and the login below them.
+// The sub-packages pop3 and imap implement Session; etrn and odmr make servers send mail to our listener, esmtp is what
+// these two have in common; wire and auth are the connection and the login below them.
 // This package does no I/O and imports nothing of ours.
 package protocols
 

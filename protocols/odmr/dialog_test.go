@@ -191,6 +191,7 @@ func TestChooseMechanisms(t *testing.T) {
 		{"plain", "", false, "", errInClear},
 		{"login", "", true, "LOGIN", nil},
 		{"external", "", false, "EXTERNAL", nil},
+		{"kerberos_v5", "", false, "GSSAPI", nil},
 		{"ntlm", "NTLM", false, "NTLM", nil},
 		{"ssh", "CRAM-MD5", false, "", nil},
 		{"msn", "", false, "", errUnknown},

@@ -44,7 +44,7 @@ func login(ctx context.Context, s *esmtp.Session, o Options) error {
 }
 
 func try(s *esmtp.Session, o Options, mech, secret string) error {
-	client, err := auth.New(mech, o.User, secret, auth.Server{Host: o.Host, TLS: s.Conn().TLSState()})
+	client, err := auth.New(mech, o.User, secret, auth.Server{Host: o.Host, Service: "smtp", TLS: s.Conn().TLSState()})
 	if err != nil {
 		return &protocols.Fault{Kind: protocols.Config, Phase: protocols.LoggingIn, Op: "AUTH " + mech, Err: err}
 	}
@@ -104,6 +104,8 @@ func choose(option string, offered []string, private bool) ([]string, error) {
 			return nil, errInClear
 		}
 		return pick("OAUTHBEARER", "XOAUTH2")
+	case "kerberos", "kerberos_v5":
+		option = "gssapi"
 	case "plain", "login":
 		if !private {
 			return nil, errInClear
