@@ -171,6 +171,7 @@ func TestChecksAfterParsing(t *testing.T) {
 		{"poll x proto pop3 port 110 ssl", "fetchmail: WARNING: x configuration invalid, you normally need port 995/service pop3s for --ssl.", ""},
 		{"poll x auth kerberos", "", "fetchmail: KERBEROS v4 support is configured, but not compiled in."},
 		{"poll x idle folder a b", "", "fetchmail: Error: idle mode does not work for multiple folders or accounts!"},
+		{"set daemon 60 poll x idle folder a b", "", ""},
 		{"poll x idle keep fetchall", "Both fetchall and keep on in daemon or idle mode is a mistake!", ""},
 		{"poll x defaults keep", "", `fetchmail: Error: multiple "defaults" records in config file, or "defaults" is not the first record.`},
 		{"defaults user a user b", "", `fetchmail: Error: more than one user in the "defaults" record.`},

@@ -317,7 +317,8 @@ func (r *resolver) check() {
 			idle = idle || u.Idle
 		}
 	}
-	if idle && accounts > 1 {
+	// A daemon watches each folder on a connection of its own; a single run stays with the first, as in the reference.
+	if idle && accounts > 1 && r.cfg.PollInterval <= 0 {
 		r.err = refuse("fetchmail: Error: idle mode does not work for multiple folders or accounts!")
 		return
 	}

@@ -264,12 +264,12 @@ func (p *Plan) fill(c *rcfile.Config, f Facts, known map[string]*poll.Memory) er
 	return nil
 }
 
-// settle decides which tasks are resident. In a run that polls one folder once, idle means as in the reference that the
-// poll goes on for ever.
+// settle decides which tasks are resident: those of a daemon. Without one, idle means as in the reference that a poll, the
+// only one there is, goes on for ever.
 func (p *Plan) settle(daemon bool) {
 	gates := map[string]chan struct{}{}
 	for _, t := range p.Tasks {
-		t.Resident = t.Resident && (daemon || len(p.Tasks) > 1)
+		t.Resident = t.Resident && daemon
 		if gates[t.Host] == nil {
 			gates[t.Host] = make(chan struct{}, max(t.MaxConnections, 1))
 		}

@@ -49,6 +49,16 @@ func (p *Proxy) Turns() int {
 	return p.turns
 }
 
+// Cut breaks all connections that are open now.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.Close()
+	}
+	p.conns = nil
+}
+
 // Close ends all connections.
 func (p *Proxy) Close() {
 	p.listener.Close()
