@@ -3,6 +3,7 @@ package mda
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -69,6 +70,14 @@ func TestRealAgents(t *testing.T) {
 			if o, err := send(s, joe, strings.Replace(letter, "Subject: s", "Subject: full", 1)); err != nil || o.Status[0].Class != deliver.Deferred || o.Status[0].Reply.Code != 75 {
 				t.Errorf("%+v, %v, %s", o, err, out.String())
 			}
+			evil := joe
+			evil.From = "o'x$(touch " + dir + "/pwned)`touch " + dir + "/pwned`;touch " + dir + "/pwned|\"\\\n@far.example.org"
+			if o, err := send(s, evil, letter); err != nil || !o.Delivered() {
+				t.Errorf("%+v, %v, %s", o, err, out.String())
+			}
+			if _, err := os.Stat(dir + "/pwned"); err == nil {
+				t.Error("an address was run as a command")
+			}
 			for _, n := range []int{10, 100000} {
 				d, err := s.Begin(context.Background(), joe)
 				if err != nil {
@@ -77,7 +86,7 @@ func TestRealAgents(t *testing.T) {
 				io.WriteString(d, letter+strings.Repeat("half a message\n", n))
 				d.Abort()
 			}
-			if got := box(t, dir); len(got) != 1 {
+			if got := box(t, dir); len(got) != 2 {
 				t.Errorf("%d messages: what was refused or aborted has been delivered", len(got))
 			}
 		})
@@ -115,5 +124,44 @@ case $5 in full) exit 75;; nobody) exit 67;; esac
 		if got, _ := os.ReadFile(script + ".text"); string(got) != letter {
 			t.Errorf("%+v: %q", c.e, got)
 		}
+	}
+}
+
+// The sendmail(8) of Postfix and Exim, with harmless and with hostile addresses.
+func TestRealSendmail(t *testing.T) {
+	p := real.StartPostfix(t, real.PostfixOptions{})
+	e := real.StartExim(t)
+	dir := t.TempDir()
+	evil := "-oQ/tmp$(touch " + dir + "/pwned)`touch " + dir + "/pwned`;touch " + dir + "/pwned@far.example.org"
+	for name, m := range map[string]struct {
+		command string
+		arrived func() []real.Mail
+	}{
+		"postfix": {p.Sendmail(t), func() []real.Mail { return p.Mail(t, "user1") }},
+		"exim":    {e.Sendmail, func() []real.Mail { return e.Mail(t, "user1") }},
+	} {
+		var out bytes.Buffer
+		s := New(Options{Command: m.command + " -i -f %F -- %T", Stdout: &out, Stderr: &out})
+		for i, from := range []string{"dora@far.example.org", "", evil, "a b@far.example.org"} {
+			o, err := send(s, deliver.Envelope{From: from, To: []string{"user1"}}, strings.ReplaceAll(letter, "Subject: s", fmt.Sprint("Subject: ", i)))
+			if err != nil || i < 2 && !o.Delivered() {
+				t.Errorf("%s, from %q: %+v, %v, %s", name, from, o, err, out.String())
+			}
+		}
+		mails := m.arrived()
+		if len(mails) < 2 {
+			t.Errorf("%s: %d messages: %s", name, len(mails), out.String())
+		}
+		for _, m := range mails {
+			if _, body, _ := bytes.Cut(m.Text, []byte("\n\n")); string(body) != ".dot\nFrom here \xe4\n" {
+				t.Errorf("%s: %q", name, m.Text)
+			}
+		}
+		if o, err := send(s, deliver.Envelope{From: "a@b", To: []string{"-bp"}}, letter); err != nil || strings.Contains(out.String(), "queue is empty") {
+			t.Errorf("%s: a recipient was taken for an option: %+v, %v, %s", name, o, err, out.String())
+		}
+	}
+	if _, err := os.Stat(dir + "/pwned"); err == nil {
+		t.Error("an address was run as a command")
 	}
 }

@@ -182,6 +182,12 @@ func (p *Postfix) userTable() string {
 // Stop ends Postfix before the test does; connections are cut.
 func (p *Postfix) Stop() { p.proc.stop() }
 
+// Sendmail returns a command line for the sendmail(8) of this Postfix, for root.
+func (p *Postfix) Sendmail(t testing.TB) string {
+	t.Helper()
+	return program(t, "sendmail", "postfix") + " -C " + filepath.Join(p.dir, "conf")
+}
+
 // Addr returns host:port of the SMTP listener.
 func (p *Postfix) Addr() string { return addr(p.SMTP) }
 
