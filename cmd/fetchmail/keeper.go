@@ -124,7 +124,9 @@ func (k *keeper) renew() (*plan.Plan, error) {
 	if !k.isDaemon() {
 		return nil, errors.New("it does not ask for a daemon any more")
 	}
-	pl, err := k.plan.Renew(k.config, k.facts())
+	facts := k.facts()
+	facts.Typed = k.plan.Typed()
+	pl, err := k.plan.Renew(k.config, facts)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,9 @@ package main_test
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +21,10 @@ var mechanisms = []struct {
 	sent string
 	need string // "ticket" or "keytab": of Kerberos
 	bad  string // options of a user whom Dovecot refuses
+	only string // protocol; "" is both
 }{
 	{name: "password", sent: "", bad: "password wrong"},
+	{name: "apop", sent: "APOP", bad: "password wrong", only: "pop3"},
 	{name: "any, with a ticket", sent: "GSSAPI", need: "ticket"},
 	{name: "any, without a ticket", sent: "CRAM-MD5", bad: "password wrong"},
 	{name: "plain", sent: "PLAIN", bad: "password wrong"},
@@ -38,13 +42,13 @@ var mechanisms = []struct {
 	{name: "kerberos_v5", user: " ", sent: "GSSAPI", need: "ticket"},
 }
 
-var authCommand = regexp.MustCompile(`> (?:A\d+ )?AUTH(?:ENTICATE)? (\S+)`)
+var command = regexp.MustCompile(`> (?:A\d+ )?(?:AUTH |AUTHENTICATE )?([A-Z0-9-]+)`)
 
 func TestEveryMechanismLogsInToDovecotAndARefusalIsStatus3(t *testing.T) {
 	users := map[string]string{"alice": "secret", "bob": "secret2"}
 	kdc := real.StartKDC(t, users)
 	d := real.StartDovecot(t, real.DovecotOptions{Users: users, KDC: kdc, ClientCert: true, Mechanisms: strings.Fields(
-		"plain login cram-md5 scram-sha-1 scram-sha-256 otp external oauthbearer xoauth2 gssapi")})
+		"plain login apop cram-md5 scram-sha-1 scram-sha-256 otp external oauthbearer xoauth2 gssapi")})
 	cert, key := d.Client(t, "alice")
 	fill := strings.NewReplacer("@CERT@", cert, "@KEY@", key, "@TOKEN@", d.Token(t, "alice", time.Hour), "@OLD@", d.Token(t, "alice", -time.Hour))
 	cache, keytab := kdc.Ticket(t, "alice", "secret", time.Hour), kdc.ClientKeytab(t, "alice")
@@ -52,6 +56,9 @@ func TestEveryMechanismLogsInToDovecotAndARefusalIsStatus3(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel() // Dovecot makes those wait who do not know the password
 			for _, proto := range []string{"pop3", "imap"} {
+				if m.only != "" && m.only != proto {
+					continue
+				}
 				c := newClient(t, binary(t))
 				none := []string{"KRB5_CONFIG=" + kdc.Config, "KRB5CCNAME=FILE:" + c.home + "/none", "KRB5_CLIENT_KTNAME=" + c.home + "/none"}
 				c.env = none
@@ -72,9 +79,9 @@ func TestEveryMechanismLogsInToDovecotAndARefusalIsStatus3(t *testing.T) {
 				if r.code != 1 { // no mail
 					t.Errorf("%s %s\n%s", proto, r, d.Log())
 				}
-				// The last one counts: any begins with EXTERNAL, which is refused.
-				if said := authCommand.FindAllStringSubmatch(r.stdout, -1); m.sent != "" && (len(said) == 0 || said[len(said)-1][1] != m.sent) {
-					t.Errorf("%s: %s was not used: %s", proto, m.sent, r)
+				sent := cmp.Or(m.sent, map[string]string{"pop3": "PASS", "imap": "LOGIN"}[proto])
+				if !slices.ContainsFunc(command.FindAllStringSubmatch(r.stdout, -1), func(w []string) bool { return w[1] == sent }) {
+					t.Errorf("%s: %s was not used: %s", proto, sent, r)
 				}
 				if m.bad == "" {
 					continue
@@ -85,5 +92,45 @@ func TestEveryMechanismLogsInToDovecotAndARefusalIsStatus3(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+var loginCommand = regexp.MustCompile(`> (A\d+ )?(LOGIN|USER|AUTH|APOP)`)
+
+// A server that knows us already, behind a plugin: Dovecot's own programs, as somebody who may log in to the machine by
+// ssh starts them.
+func TestPreauthenticatedServerBehindAPlugin(t *testing.T) {
+	real.StartDovecot(t, real.DovecotOptions{}) // for the check that it is there
+	for _, proto := range []string{"imap", "pop3"} {
+		for _, auth := range []string{"ssh", "implicit"} {
+			t.Run(proto+"/"+auth, func(t *testing.T) {
+				c := newClient(t, binary(t))
+				c.write(t, "dovecot.conf", "log_path = "+c.home+"/log\nbase_dir = "+c.home+"/run\nssl = no\nmail_location = maildir:~/box\nnamespace inbox {\n inbox = yes\n}\n")
+				greeting := ""
+				if proto == "pop3" { // its login process would give it
+					greeting = "printf '+OK ready\\r\\n'; "
+				}
+				c.write(t, "serve", "#!/bin/sh\n"+greeting+"exec env -i USER=alice HOME="+c.home+" PATH=/usr/sbin:/usr/bin:/bin /usr/lib/dovecot/"+proto+" -c "+c.home+"/dovecot.conf\n")
+				if err := os.Chmod(c.home+"/serve", 0o700); err != nil {
+					t.Fatal(err)
+				}
+				for _, dir := range []string{"box", "box/cur", "box/new", "box/tmp"} {
+					if err := os.Mkdir(c.home+"/"+dir, 0o700); err != nil {
+						t.Fatal(err)
+					}
+					c.own(t, c.home+"/"+dir)
+				}
+				c.write(t, "box/new/1.x.y", "Subject: x\n\nbody\n")
+				c.rc(t, fmt.Sprintf("poll localhost proto %s auth %s plugin %s/serve timeout 30\n user alice there is user1 here sslproto ''\n mda \"cat >%s/got\"\n",
+					proto, auth, c.home, c.home))
+				r := c.run(t, "-v")
+				if r.code != 0 || !strings.HasSuffix(c.read(t, "got"), "\n\nbody\n") {
+					t.Errorf("%s\n%s", r, c.read(t, "log"))
+				}
+				if loginCommand.MatchString(r.stdout) {
+					t.Errorf("somebody who is known logs in: %s", r)
+				}
+			})
+		}
 	}
 }

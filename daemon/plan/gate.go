@@ -41,6 +41,14 @@ func (g *gate) why(woken bool) string {
 	return ""
 }
 
+// polled is called behind every poll.
+func (t *Task) polled() {
+	t.link.polled()
+	if s := t.account.reread; s != nil {
+		s.Forget()
+	}
+}
+
 // polled takes note of our own traffic.
 func (g *gate) polled() {
 	if g != nil && g.server.Monitor != "" {

@@ -78,7 +78,7 @@ type Turn struct {
 
 // Run polls the mailbox once and writes what there is to say.
 func (t *Task) Run(ctx context.Context, turn Turn) poll.Result {
-	defer t.link.polled()
+	defer t.polled()
 	a := *t.account
 	a.task, a.wake, a.memory = t, turn.Wake, t.memory
 	rep := a.reporter(turn.Out, turn.Err)
@@ -304,8 +304,8 @@ type account struct {
 	user   *rcfile.User
 	ledger *ledger.Ledger
 	secret auth.Secret
-	typed  auth.Secret // the last resort: somebody who knows it
-	asked  bool        // somebody may have been asked
+	reread auth.Secret // what is read again for each poll; nil if nothing is
+	typed  auth.Secret // what can be got once only: a descriptor, or somebody who knows it
 	// recordHost is the name of the server in the record of fetched messages.
 	recordHost string
 	Facts

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -17,11 +18,21 @@ func (a *account) findSecret() auth.Secret {
 	if u.HasPassword {
 		from = append(from, auth.Fixed(u.Password))
 	}
+	text, typed := a.Typed[a.name()]
+	switch {
+	case typed:
+		a.typed = auth.Fixed(text)
+	case u.PasswordFDSet:
+		a.typed = auth.Descriptor(u.PasswordFD)
+	default:
+		a.typed = auth.Prompt(a.name())
+	}
 	if u.PasswordFDSet {
-		from = append(from, auth.Descriptor(u.PasswordFD))
+		from = append(from, a.typed)
 	}
 	if u.PasswordFile != "" {
-		from = append(from, auth.File(a.path(u.PasswordFile)))
+		a.reread = auth.File(a.path(u.PasswordFile))
+		from = append(from, a.reread)
 	}
 	if u.PasswordEval != "" {
 		from = append(from, auth.Command(u.PasswordEval))
@@ -29,28 +40,28 @@ func (a *account) findSecret() auth.Secret {
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
 		from = append(from, auth.Credential(dir, u.Remote+"@"+s.Name, s.Name))
 	}
-	if text, ok := a.Typed[a.name()]; ok {
-		from = append(from, auth.Fixed(text))
-	}
-	a.typed = auth.Prompt(a.name())
 	return auth.First(append(from, a.typed)...)
-}
-
-// known tells that the configuration says where the password is.
-func (a *account) known() bool {
-	u := a.user
-	return u.HasPassword || u.PasswordFDSet || u.PasswordFile != "" || u.PasswordEval != ""
 }
 
 // name is how people are asked for the password.
 func (a *account) name() string { return a.user.Remote + "@" + a.server.Name }
 
 // NoPasswordError says that an account needs a password and that there is none: fetchmail(1), EXIT CODES, 3.
-type NoPasswordError struct{ User, Label string }
+type NoPasswordError struct {
+	User, Label string
+	Err         error // why the place that the options name has none; auth.ErrNoSecret if they name none
+}
 
 func (e *NoPasswordError) Error() string {
-	return fmt.Sprintf("can't find a password for %s@%s.", e.User, e.Label)
+	s := fmt.Sprintf("can't find a password for %s@%s.", e.User, e.Label)
+	if e.Err != nil && !errors.Is(e.Err, auth.ErrNoSecret) {
+		s += " " + e.Err.Error()
+	}
+	return s
 }
+
+// Unwrap returns the cause.
+func (e *NoPasswordError) Unwrap() error { return e.Err }
 
 // Passwords makes sure that there is a password for every task that needs one, before anybody is contacted; people are
 // asked now, not in the middle of the night.
@@ -60,24 +71,20 @@ func (p *Plan) Passwords(ctx context.Context) error {
 		if !auth.NeedsPassword(string(a.server.Auth)) || a.server.Protocol == rcfile.ETRN {
 			continue
 		}
-		a.asked = !a.known()
 		if _, err := a.secret.Get(ctx); err != nil {
-			return &NoPasswordError{User: a.user.Remote, Label: a.server.Name}
+			return &NoPasswordError{User: a.user.Remote, Label: a.server.Name, Err: err}
 		}
 	}
 	return nil
 }
 
-// Typed are the passwords that people have been asked for, by user@label: a process in the background cannot ask.
+// Typed are the passwords that people have been asked for, and those that came from a descriptor, by user@label: a process
+// in the background cannot get them again, and neither can a plan for a changed configuration.
 func (p *Plan) Typed() map[string]string {
 	m := map[string]string{}
 	for _, t := range p.Tasks {
-		a := t.account
-		if !a.asked {
-			continue
-		}
-		if text, err := a.typed.Get(context.Background()); err == nil {
-			m[a.name()] = text
+		if text, ok := auth.Kept(t.account.typed); ok {
+			m[t.account.name()] = text
 		}
 	}
 	return m

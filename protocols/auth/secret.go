@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Secret is where a password or token comes from. It may be used by several goroutines.
@@ -59,6 +61,20 @@ func (s *source) Get(ctx context.Context) (string, error) {
 	return text, nil
 }
 
+// Kept is the text that a secret of one source has got already.
+func Kept(s Secret) (text string, ok bool) {
+	src, ok := s.(*source)
+	if !ok {
+		return "", false
+	}
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	if src.kept == nil {
+		return "", false
+	}
+	return src.kept(), true
+}
+
 // Forget drops the kept text.
 func (s *source) Forget() {
 	s.mu.Lock()
@@ -73,7 +89,7 @@ func (s *source) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "secret 
 
 // Fixed is a password that is known: from the rcfile.
 func Fixed(text string) Secret {
-	return &source{name: "rcfile", once: true, load: func(context.Context) (string, error) { return text, nil }}
+	return &source{name: "rcfile", once: true, kept: func() string { return text }}
 }
 
 // File reads the first line of a file: option passwordfile. It is read again after Forget and by a daemon that makes
@@ -107,6 +123,12 @@ func Descriptor(fd int) Secret {
 
 // lineFrom reads byte by byte: what follows the line belongs to somebody else.
 func lineFrom(fd int) (string, error) {
+	// All that this program opens itself is closed on exec; what it was given is not.
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+		return "", err
+	} else if flags&unix.FD_CLOEXEC != 0 {
+		return "", errNotGiven
+	}
 	var line []byte
 	b := make([]byte, 1)
 	for len(line) <= maxSecret {
@@ -186,8 +208,9 @@ func Credential(folder string, names ...string) Secret {
 }
 
 var (
-	errTooLong = fmt.Errorf("first line is longer than %d bytes", maxSecret)
-	errEmpty   = errors.New("first line is empty")
+	errTooLong  = fmt.Errorf("first line is longer than %d bytes", maxSecret)
+	errNotGiven = errors.New("not given by whoever started this program")
+	errEmpty    = errors.New("first line is empty")
 )
 
 // firstLine reads the first line, without its end.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -70,7 +71,15 @@ func TestDescriptorTakesOneLineAndLeavesTheRest(t *testing.T) {
 	defer r.Close()
 	_, _ = w.WriteString("first\nsecond\r\n")
 	_ = w.Close()
-	a, b, c := Descriptor(int(r.Fd())), Descriptor(int(r.Fd())), Descriptor(int(r.Fd()))
+	if got, err := Descriptor(int(r.Fd())).Get(t.Context()); !errors.Is(err, errNotGiven) {
+		t.Errorf("from a descriptor of our own: %q, %v", got, err)
+	}
+	fd, err := syscall.Dup(int(r.Fd())) // not closed on exec, as those that a program is given
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	a, b, c := Descriptor(fd), Descriptor(fd), Descriptor(fd)
 	for range 2 {
 		if got, err := a.Get(t.Context()); got != "first" || err != nil {
 			t.Errorf("got %q, %v", got, err)
