@@ -9,6 +9,8 @@
 package status
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,10 +123,6 @@ func parse(path string, b []byte) (*Status, error) {
 
 // write puts a status file in place. There is one writer at a time: the holder of the pidfile.
 func write(path string, s *Status) error {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
 	tmp := path + ".new"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) { // left by a crash
 		return err
@@ -133,7 +131,7 @@ func write(path string, s *Status) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(b, '\n'))
+	err = encode(f, s)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
@@ -144,4 +142,29 @@ func write(path string, s *Status) error {
 		os.Remove(tmp)
 	}
 	return err
+}
+
+// encode writes a status as JSON, account by account: all of them at once would be the largest thing in the memory of a
+// daemon with many.
+func encode(w io.Writer, s *Status) error {
+	b := bufio.NewWriter(w)
+	head := *s
+	head.Accounts = nil
+	text, err := json.Marshal(&head)
+	if err != nil {
+		return err
+	}
+	b.Write(bytes.TrimSuffix(text, []byte("null}"))) // Accounts is the last field
+	b.WriteByte('[')
+	for i := range s.Accounts {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if text, err = json.Marshal(&s.Accounts[i]); err != nil {
+			return err
+		}
+		b.Write(text)
+	}
+	b.WriteString("]}\n")
+	return b.Flush()
 }
