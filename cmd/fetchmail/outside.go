@@ -46,7 +46,8 @@ func (p *program) show(pl *plan.Plan) {
 	entries := make([]status.Entry, len(pl.Tasks))
 	for i, t := range pl.Tasks {
 		patience = max(patience, sinkPatience+time.Duration(t.Timeout)*time.Second)
-		entries[i] = status.Entry{ID: t.ID, Label: t.Label, User: t.User, Host: t.Host, Protocol: t.Protocol, Every: t.Interval, Idle: t.Resident}
+		entries[i] = status.Entry{ID: t.ID, Name: t.Name, Label: t.Label, User: t.User, Host: t.Host, Protocol: t.Protocol, Folder: t.Folder,
+			Every: t.Interval, Idle: t.Resident}
 	}
 	p.outside.book.Configure(time.Duration(p.config.PollInterval)*time.Second, patience, entries)
 	m, err := metrics.Parse(p.config.Metrics, p.Home)
@@ -76,6 +77,8 @@ func (o *outside) hear(e daemon.Event) {
 		o.book.Sleeping(e.For)
 	case daemon.Woken:
 		o.book.Awake()
+	case daemon.PutOff:
+		o.book.PutOff(e.Task, e.For)
 	}
 }
 
@@ -112,7 +115,7 @@ func (p *program) status() error {
 	}
 	now := time.Now()
 	if err != nil {
-		p.complain("%v", err)
+		fmt.Fprintf(p.err, "fetchmail: %v\n", err) // an answer to people, whatever the log looks like
 	} else {
 		fmt.Fprintln(p.out, headline(s, now))
 	}

@@ -46,7 +46,7 @@ func TestDaemonSeenFromOutside(t *testing.T) {
 	bad.On("PASS", mailtest.POP3Reply("-ERR no\x1b[2J"))
 	c := newClient(t, binary(t))
 	socket := filepath.Join(c.home, "metrics")
-	rc := "set daemon 3600\nset logfile \"" + filepath.Join(c.home, "log") + "\"\nset metrics \"unix:~/metrics\"\n" + into(good, "goodbox")
+	rc := "set daemon 3600\nset logfile \"" + filepath.Join(c.home, "log") + "\"\nset metrics \"unix:~/metrics\"\nset logformat json\n" + into(good, "goodbox")
 	c.rc(t, rc)
 	c.write(t, "log", "")
 	expect := func(what string, r result, code int, texts ...string) {
@@ -92,7 +92,8 @@ func TestDaemonSeenFromOutside(t *testing.T) {
 		}
 	}
 
-	c.rc(t, strings.Replace(rc, "unix:~/metrics", "unix:~/elsewhere users", 1)+into(bad, "badbox"))
+	rc = strings.Replace(rc, "unix:~/metrics", "unix:~/elsewhere users", 1) + into(bad, "badbox")
+	c.rc(t, rc)
 	good.Put("alice", mailtest.POP3Mail{Raw: mailtest.Letter(7)})
 	pid := c.told(t).PID
 	syscall.Kill(pid, syscall.SIGUSR1)
@@ -109,6 +110,14 @@ func TestDaemonSeenFromOutside(t *testing.T) {
 	if _, err := os.Lstat(socket); err == nil {
 		t.Error("the old socket is still there")
 	}
+
+	c.rc(t, "poll localhost protokoll imap\n")
+	syscall.Kill(pid, syscall.SIGUSR1)
+	await(t, "a record that the rcfile is broken", func() bool { return strings.Contains(c.read(t, "log"), "the old configuration stays in force") })
+	if text := scrape(t, filepath.Join(c.home, "elsewhere")); !strings.Contains(text, "fetchmail_accounts 2") {
+		t.Errorf("metrics after a broken change: %s", text)
+	}
+	c.rc(t, rc)
 
 	syscall.Kill(pid, syscall.SIGKILL)
 	await(t, "the daemon is dead", func() bool {
@@ -133,6 +142,46 @@ func TestDaemonSeenFromOutside(t *testing.T) {
 		if _, err := os.Lstat(filepath.Join(c.home, name)); err == nil {
 			t.Errorf("%s is left behind", name)
 		}
+	}
+	log := c.read(t, "log")
+	for line := range strings.Lines(log) {
+		if rec := map[string]any{}; json.Unmarshal([]byte(line), &rec) != nil || rec["msg"] == "" || rec["event"] == nil {
+			t.Errorf("no record: %s", line)
+		}
+	}
+	for _, want := range []string{`"msg":"starting fetchmail `, `"msg":"restarting fetchmail (`, `"msg":"terminated with signal 15"`, `"result":"AUTHFAIL"`, `"flushed":true`} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log has no %s: %s", want, cut(log))
+		}
+	}
+}
+
+// TestWatchedFolderSeenFromOutside is about accounts with idle: the folder is told, and that it is connected is part of
+// being healthy.
+func TestWatchedFolderSeenFromOutside(t *testing.T) {
+	s := mailtest.NewIMAP()
+	s.Caps = []string{"IMAP4rev1", "IDLE", "UIDPLUS"}
+	s.Folder("alice", "lists")
+	if err := s.Start(""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	c := newClient(t, binary(t))
+	c.rc(t, fmt.Sprintf("set daemon 3600\npoll box via 127.0.0.1 proto imap port %s timeout 20\n user alice there with password secret is user1 here\n"+
+		" sslproto '' idle maildir \"~/Maildir\" folder lists\n", s.Port()))
+	if r := c.run(t); r.code != 0 {
+		t.Fatalf("start: %s", r)
+	}
+	t.Cleanup(func() { c.run(t, "--quit") })
+	idling := regexp.MustCompile(`(?m)^box +alice \(lists\) +idling `)
+	await(t, "the folder is watched", func() bool { return idling.MatchString(c.run(t, "--status").stdout) })
+	s.Put("alice", "lists", mailtest.IMAPMail{Raw: mailtest.Letter(1)})
+	await(t, "a message in it", func() bool {
+		told := c.told(t)
+		return len(told.Accounts) == 1 && told.Accounts[0].Fetched == 1
+	})
+	if r := c.run(t, "--healthcheck"); r.code != 0 {
+		t.Error(r)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 
 	"fetchmail/daemon"
 	"fetchmail/daemon/metrics"
@@ -32,8 +33,9 @@ type program struct {
 	given    handover         // what it was told
 	piped    []byte           // the run control file that came from standard input
 	logFile  *daemon.LogFile
-	logged   bool // out and err are a log
-	json     bool // with a record in each line
+	logged   bool        // out and err are a log
+	json     atomic.Bool // with a record in each line
+	pending  string      // a line that waits until its form is known
 	outside  outside
 }
 
@@ -70,7 +72,7 @@ func (p *program) do(ctx context.Context) error {
 		return rcfile.Help(p.out)
 	}
 	if os.Getuid() == 0 && p.line.Status == "" && !p.line.HealthCheck {
-		p.complain("WARNING: Running as root is discouraged.")
+		p.pending = "WARNING: Running as root is discouraged."
 	}
 	if p.Places, err = locate(); err != nil {
 		return p.refused(err)
@@ -80,9 +82,11 @@ func (p *program) do(ctx context.Context) error {
 		p.rc = p.line.RCFile
 	}
 	if p.line.ConfigCheck != "" {
+		p.flush()
 		return p.configCheck()
 	}
 	if p.line.Version {
+		p.flush()
 		p.banner()
 	}
 	if err := p.configure(); err != nil {
@@ -118,7 +122,8 @@ func (p *program) complain(format string, args ...any) {
 
 // pass writes an error line that is complete, except in its form.
 func (p *program) pass(line string) {
-	if p.json {
+	p.flush()
+	if p.json.Load() {
 		p.write(p.err, slog.LevelError, strings.TrimPrefix(line, "fetchmail: "))
 		return
 	}
@@ -127,11 +132,20 @@ func (p *program) pass(line string) {
 
 // write writes a line of the program itself in the form that was asked for.
 func (p *program) write(w io.Writer, level slog.Level, line string) {
-	if p.json {
+	p.flush()
+	if p.json.Load() {
 		report.NewLog(w, slog.LevelInfo).Log(context.Background(), level, line, "event", "program")
 		return
 	}
 	fmt.Fprintln(w, "fetchmail: "+line)
+}
+
+// flush writes the pending line.
+func (p *program) flush() {
+	if line := p.pending; line != "" {
+		p.pending = ""
+		p.complain("%s", line)
+	}
 }
 
 // banner names the program. Programs that read the output of -V skip all before "Taking options".
@@ -147,16 +161,17 @@ func (p *program) configure() error {
 		return err
 	}
 	config, warnings, err := rcfile.Resolve(file, p.line, p.env())
-	before := p.json
+	before := p.json.Load()
 	if config != nil {
-		p.json = config.LogFormat == "json"
+		p.json.Store(config.LogFormat == "json")
 	}
+	p.flush()
 	for _, w := range warnings {
 		p.pass(w)
 	}
 	if err != nil {
 		err = p.refused(err)
-		p.json = before
+		p.json.Store(before)
 		return err
 	}
 	if _, err := metrics.Parse(config.Metrics, p.Home); err != nil {
@@ -207,6 +222,7 @@ func (p *program) parse() (*rcfile.File, error) {
 
 // explain shows syntax errors: the reference's line, then what helps people.
 func (p *program) explain(bad rcfile.Errors) {
+	p.flush()
 	if explains(p.err) {
 		bad.Explain(p.err)
 	} else {

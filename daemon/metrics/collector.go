@@ -93,8 +93,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(underWay, float64(busy))
 }
 
-// names are the values of the label account, all different: the name behind poll; with users, the name used for login
-// before it. Of those that are the same, the second gets " (2)".
+// names are the values of the label account, all different: the name behind poll, with the folder where one is watched;
+// with users, the name used for login before it. Of those that are the same, the second gets " (2)".
 func names(list []status.Account, users bool) []string {
 	out := make([]string, len(list))
 	used, count := make(map[string]bool, len(list)), map[string]int{}
@@ -102,6 +102,9 @@ func names(list []status.Account, users bool) []string {
 		base := a.Label
 		if users {
 			base = a.User + "@" + a.Label
+		}
+		if a.Folder != "" {
+			base += "/" + a.Folder
 		}
 		base = strings.ToValidUTF8(base, "\uFFFD")
 		name := base

@@ -49,6 +49,7 @@ type Task struct {
 	Name     string // for people
 	Label    string
 	User     string // the name used for login
+	Folder   string // that a resident task watches; "" is the default one
 	Protocol string
 	Timeout  int    // seconds; 0 is without end
 	Interval int    // poll every Nth cycle; 0 or 1 is each
@@ -335,6 +336,7 @@ func (a *account) tasks() []*Task {
 	var all []*Task
 	for _, f := range folders {
 		one := t
+		one.Folder = f
 		if one.folders = []string{f}; f != "" {
 			one.Name += " (folder " + f + ")"
 		}

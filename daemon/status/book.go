@@ -23,8 +23,10 @@ const (
 // Entry is an account as the configuration has it.
 type Entry struct {
 	ID                          string // tells it from all others, before and after a reload
+	Name                        string // in PutOff
 	Label, User, Host, Protocol string
-	Every                       int // polled each so many rounds; 0 is 1
+	Folder                      string // "" is the default one, or several
+	Every                       int    // polled each so many rounds; 0 is 1
 	Idle                        bool
 }
 
@@ -37,8 +39,10 @@ type Book struct {
 	s        Status
 	accounts map[string]*Account // by ID
 	order    []string
-	marked   time.Time // when text of a message was last worth writing
+	names    map[string]*Account // by Entry.Name
+	marked   time.Time           // when text of a message was last worth writing
 
+	writing sync.Mutex
 	changed chan struct{}
 	stop    chan struct{}
 	written sync.WaitGroup
@@ -53,23 +57,36 @@ func New(path, version string, complain func(error)) *Book {
 }
 
 // Configure says what there is to poll from now on. Accounts that stay keep their counters. Patience is how long a poll
-// may show no sign of life.
+// may show no sign of life. When it returns, the file is there.
 func (b *Book) Configure(interval, patience time.Duration, entries []Entry) {
+	b.configure(interval, patience, entries)
+	if b.write() != nil {
+		b.touch() // it is tried again, and complained about
+	}
+}
+
+func (b *Book) configure(interval, patience time.Duration, entries []Entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old := b.accounts
-	b.accounts, b.order = make(map[string]*Account, len(entries)), nil
+	b.accounts, b.names, b.order = make(map[string]*Account, len(entries)), make(map[string]*Account, len(entries)), nil
 	b.s.Interval, b.s.Patience = int(interval.Seconds()), int(patience.Seconds())
 	for _, e := range entries {
 		a := old[e.ID]
 		if a == nil {
 			a = &Account{Label: e.Label, User: e.User, Polls: map[string]int{}}
 		}
-		a.Host, a.Protocol, a.Every, a.Idle = e.Host, e.Protocol, max(e.Every, 1), e.Idle
-		b.accounts[e.ID] = a
+		a.Host, a.Protocol, a.Folder, a.Every, a.Idle = e.Host, e.Protocol, e.Folder, max(e.Every, 1), e.Idle
+		b.accounts[e.ID], b.names[e.Name] = a, a
 		b.order = append(b.order, e.ID)
 	}
-	b.touch()
+}
+
+// write writes the file.
+func (b *Book) write() error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	return write(b.path, b.Snapshot())
 }
 
 // Sleeping: a round is over, the next one begins after d.
@@ -80,11 +97,26 @@ func (b *Book) Sleeping(d time.Duration) {
 	b.s.Rounds++
 	b.s.NextPoll = b.s.Active.Add(d)
 	for _, a := range b.accounts {
-		a.rounds++
-		a.NextPoll = time.Time{}
-		if a.Idling == 0 {
-			a.NextPoll = b.s.NextPoll.Add(d * time.Duration(max(a.Every-a.rounds, 0)))
+		if a.Idle {
+			continue // it has no rounds
 		}
+		a.rounds++
+		a.Polling = 0 // a poll that panicked has not said that it ended
+		a.NextPoll = b.s.NextPoll.Add(d * time.Duration(max(a.Every-a.rounds, 0)))
+		if a.putOff.After(a.NextPoll) {
+			a.NextPoll = a.putOff
+		}
+	}
+	b.touch()
+}
+
+// PutOff: the task of that name has failed so often that it is not tried again before d is over.
+func (b *Book) PutOff(name string, d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a := b.names[name]; a != nil {
+		a.putOff = b.now().Add(d)
+		a.NextPoll = a.putOff
 	}
 	b.touch()
 }
@@ -148,7 +180,7 @@ func (b *Book) keep(complain func(error)) {
 		case <-b.changed:
 		}
 		begin := time.Now()
-		err := write(b.path, b.Snapshot())
+		err := b.write()
 		if err != nil && !said {
 			complain(err)
 		}
@@ -213,9 +245,8 @@ func (w *watcher) started(e poll.Started, now time.Time) {
 		return
 	}
 	w.begun = now
-	w.a.Polling++
-	w.a.rounds = 0
-	w.a.NextPoll = time.Time{}
+	w.a.Polling, w.a.Idling, w.a.rounds = 1, 0, 0
+	w.a.NextPoll, w.a.putOff = time.Time{}, time.Time{}
 }
 
 func (w *watcher) finished(e poll.Finished, now time.Time) {
@@ -226,7 +257,7 @@ func (w *watcher) finished(e poll.Finished, now time.Time) {
 		w.idling(false, now)
 	}
 	a := w.a
-	a.Polling--
+	a.Polling = 0
 	w.took(now)
 	a.Polls[Result(e.Status)]++
 	w.ended(e.Status, now)
@@ -255,11 +286,11 @@ func (w *watcher) idling(on bool, now time.Time) {
 		return
 	}
 	if w.idle = on; !on {
-		w.a.Idling--
+		w.a.Idling = 0
 		w.begun = now
 		return
 	}
-	w.a.Idling++
+	w.a.Idling = 1
 	w.took(now)
 	w.ended(poll.Success, now)
 }

@@ -68,7 +68,14 @@ func (s *Status) Failing() (n int) {
 	return n
 }
 
-func (a *Account) name() string { return report.Clean(a.User) + " at " + report.Clean(a.Label) }
+func (a *Account) name() string { return a.user() + " at " + report.Clean(a.Label) }
+
+func (a *Account) user() string {
+	if a.Folder == "" {
+		return report.Clean(a.User)
+	}
+	return report.Clean(a.User) + " (" + report.Clean(a.Folder) + ")"
+}
 
 // Table writes the accounts for people: a line each, then the last errors of those that are in trouble.
 func (s *Status) Table(w io.Writer, now time.Time) error {
@@ -80,7 +87,7 @@ func (s *Status) Table(w io.Writer, now time.Time) error {
 		for _, n := range a.Polls {
 			polls += n
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", report.Clean(a.Label), report.Clean(a.User), a.state(), ago(now, a.LastSuccess),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", report.Clean(a.Label), a.user(), a.state(), ago(now, a.LastSuccess),
 			polls, a.Fetched, report.Size(a.Octets), a.next(now))
 	}
 	if err := t.Flush(); err != nil {
@@ -99,8 +106,6 @@ func (s *Status) Table(w io.Writer, now time.Time) error {
 // state is one word, and how often in a row a poll went wrong.
 func (a *Account) state() string {
 	switch {
-	case a.Idling > 1:
-		return fmt.Sprintf("idling (%d)", a.Idling)
 	case a.Idling > 0:
 		return "idling"
 	case a.Polling > 0:

@@ -43,12 +43,13 @@ type Account struct {
 	Label    string `json:"account"` // the name behind poll
 	User     string `json:"user"`    // the name used for login
 	Host     string `json:"host"`
+	Folder   string `json:"folder,omitempty"` // that is watched; the default one or all of them if there is none
 	Protocol string `json:"protocol"`
 	Every    int    `json:"every"` // polled each so many rounds
 	Idle     bool   `json:"idle"`  // is to wait for new mail
 
-	Polling     int       `json:"polling"`               // polls under way
-	Idling      int       `json:"idling"`                // connections that wait for new mail
+	Polling     int       `json:"polling"`               // 1 while a poll is under way
+	Idling      int       `json:"idling"`                // 1 while its connection waits for new mail
 	Active      time.Time `json:"active,omitzero"`       // last sign of life
 	LastPoll    time.Time `json:"last_poll,omitzero"`    // end of the last poll, or of the last look at an idle mailbox
 	LastSuccess time.Time `json:"last_success,omitzero"` // ... that went well
@@ -67,7 +68,8 @@ type Account struct {
 	Seconds float64        `json:"seconds"` // that all polls together took, without waiting for new mail
 	Last    float64        `json:"last_seconds"`
 
-	rounds int // since its last poll
+	rounds int       // since its last poll
+	putOff time.Time // not polled before
 }
 
 // Path is where the status of the daemon with this pidfile is: ~/.fetchmail.status for ~/.fetchmail.pid.

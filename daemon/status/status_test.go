@@ -30,7 +30,7 @@ func newBook(t *testing.T, entries ...Entry) (*Book, *time.Time) {
 	return b, &clock
 }
 
-var box = Entry{ID: "1", Label: "box", User: "alice", Host: "mail.example.test", Protocol: "IMAP"}
+var box = Entry{ID: "1", Name: "alice at box", Label: "box", User: "alice", Host: "mail.example.test", Protocol: "IMAP"}
 
 // message are the events of one message.
 func message(num int, flushed bool) []poll.Event {
@@ -85,9 +85,23 @@ func TestAccountsAreCounted(t *testing.T) {
 	}
 }
 
+func TestPollThatDiedIsNotUnderWay(t *testing.T) {
+	b, _ := newBook(t, box)
+	for range 2 {
+		b.Watch("1").Observe(poll.Started{})
+		if a := b.Snapshot().Accounts[0]; a.Polling != 1 {
+			t.Errorf("before: %+v", a)
+		}
+		b.Sleeping(time.Minute)
+		if a := b.Snapshot().Accounts[0]; a.Polling != 0 {
+			t.Errorf("after: %+v", a)
+		}
+	}
+}
+
 func TestNextPollHeedsInterval(t *testing.T) {
 	third := box
-	third.ID, third.Every = "2", 3
+	third.ID, third.Name, third.Every = "2", "", 3
 	b, clock := newBook(t, box, third)
 	round := func(ids ...string) {
 		for _, id := range ids {
@@ -107,8 +121,16 @@ func TestNextPollHeedsInterval(t *testing.T) {
 			t.Errorf("round %d: next in %v and %v, want 5m0s and %v", i, s.Accounts[0].NextPoll.Sub(*clock), got, tt.want)
 		}
 	}
+	b.PutOff("alice at box", time.Hour)
+	if s := b.Snapshot(); s.Accounts[0].NextPoll.Sub(*clock) != time.Hour {
+		t.Errorf("put off: %+v", s.Accounts[0])
+	}
+	b.Sleeping(5 * time.Minute)
+	if s := b.Snapshot(); s.Accounts[0].NextPoll.Sub(*clock) != time.Hour {
+		t.Errorf("put off, a round later: %+v", s.Accounts[0])
+	}
 	b.Awake()
-	if s := b.Snapshot(); !s.NextPoll.IsZero() || s.Rounds != 3 {
+	if s := b.Snapshot(); !s.NextPoll.IsZero() || s.Rounds != 4 {
 		t.Errorf("awake: %+v", s)
 	}
 }
@@ -243,7 +265,7 @@ func TestTable(t *testing.T) {
 	s := &Status{Accounts: []Account{
 		{Label: "pop.example.com", User: "joe", Result: "success", LastSuccess: now.Add(-90 * time.Second), Polls: map[string]int{"success": 2, "nomail": 3},
 			Fetched: 12, Octets: 1234567, NextPoll: now.Add(200 * time.Second)},
-		{Label: "imap", User: "j", Idle: true, Idling: 2, Polling: 2, LastSuccess: now.Add(-30 * time.Hour)},
+		{Label: "imap", User: "j", Folder: "l", Idle: true, Idling: 1, Polling: 1, LastSuccess: now.Add(-30 * time.Hour)},
 		{Label: "x\x1b[2J", User: "\u202ebad", Result: "authfail", Failing: 3, LastError: "no\x1b[1m", LastErrorAt: now.Add(-time.Second), NextPoll: now.Add(-1)},
 		{Label: "new", User: "n"},
 	}}
@@ -253,7 +275,7 @@ func TestTable(t *testing.T) {
 	}
 	want := `SERVER           USER       STATE           LAST SUCCESS  POLLS  FETCHED  BYTES   NEXT POLL
 pop.example.com  joe        ok              1m 30s ago    5      12       1.2 MB  in 3m 20s
-imap             j          idling (2)      1d 6h ago     0      0        0 B     -
+imap             j (l)      idling          1d 6h ago     0      0        0 B     -
 x\x1b[2J         \u202ebad  authfail (3x)   never         0      0        0 B     now
 new              n          not polled yet  never         0      0        0 B     -
 \u202ebad at x\x1b[2J: 1s ago: no\x1b[1m
