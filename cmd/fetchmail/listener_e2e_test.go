@@ -192,3 +192,29 @@ func TestLoginAtARealListener(t *testing.T) {
 		t.Errorf("%d messages", n)
 	}
 }
+
+// TestConnectionLostAfterTheText: a listener that has got a message and not said so may have it or not. It stays, and
+// comes once more.
+func TestConnectionLostAfterTheText(t *testing.T) {
+	p := &place{Dovecot: real.StartDovecot(t, real.DovecotOptions{})}
+	for _, proto := range []string{"pop3", "imap"} {
+		l, err := mailtest.StartSMTP(mailtest.SMTPOptions{Replies: map[string][]string{"dot": {"drop", "reset", ""}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		p.Dovecot.Empty(t, "alice", "")
+		p.Dovecot.Put(t, "alice", "", real.Texts(letters[0])...)
+		client := newClient(t, binary(t))
+		client.rc(t, fmt.Sprintf("poll localhost proto %s port %d\n user alice there with password secret is user1 here sslproto '' smtphost localhost/%s\n",
+			proto, map[string]int{"pop3": p.POP3, "imap": p.IMAP}[proto], l.Port()))
+		for i, left := range []int{1, 1, 0} {
+			if r := client.run(t); p.left(t) != left || (left == 1) != strings.Contains(r.stdout, "not flushed") {
+				t.Errorf("%s, run %d: %d left: %s", proto, i, p.left(t), r)
+			}
+		}
+		if n := len(l.Mails()); n != 3 {
+			t.Errorf("%s: the listener has seen %d messages", proto, n)
+		}
+	}
+}

@@ -239,3 +239,18 @@ func BenchmarkMessages(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }
+
+// Whom a message is for says nothing about where it goes.
+func TestRecipientsAreNoPaths(t *testing.T) {
+	root := t.TempDir()
+	for _, to := range []string{"../../evil", "/evil", "~root/evil", "a/b", "x\x00y", ".."} {
+		e := deliver.Envelope{From: "../evil", To: []string{to}}
+		if o, err := sinktest.Send(New(filepath.Join(root, "a", "b")), e, "x\n"); err != nil || !o.Delivered() {
+			t.Errorf("%q: %+v, %v", to, o, err)
+		}
+	}
+	all, _ := filepath.Glob(root + "/*/*/*/*")
+	if stray, _ := filepath.Glob(root + "/*"); len(all) != 6 || len(stray) != 1 {
+		t.Errorf("%q, %q", all, stray)
+	}
+}

@@ -53,6 +53,7 @@ type conn struct {
 	used  time.Time     // when we last wrote
 	asked bool          // an answer is waited for
 	turns turns
+	hide  *strings.Replacer // credentials, which a listener may repeat; nil before a login
 
 	feed    []byte          // for the library to read
 	replies []deliver.Reply // of the listener since the last take
@@ -196,9 +197,7 @@ func (c *conn) line() (string, error) {
 		c.turns.add(time.Since(c.used))
 		c.asked = false
 	}
-	s := strings.TrimRight(string(l), "\r\n")
-	c.trace('<', s)
-	return s, nil
+	return strings.TrimRight(string(l), "\r\n"), nil
 }
 
 // reply reads one answer. After one without a code nobody knows any more which answer belongs to which command: the
@@ -214,8 +213,12 @@ func (c *conn) reply() (deliver.Reply, error) {
 		if err != nil {
 			return deliver.Reply{Text: strings.Join(lines, "\n")}, err
 		}
-		lines = append(lines, l)
 		code, more := parseReply(l)
+		if c.hide != nil {
+			l = c.hide.Replace(l)
+		}
+		c.trace('<', l)
+		lines = append(lines, l)
 		switch {
 		case code == 0:
 			return deliver.Reply{Text: strings.Join(lines, "\n")}, c.fail(errReplyCode)

@@ -229,6 +229,7 @@ func (ss *session) login(user, password string) error {
 	default:
 		return nil
 	}
+	ss.conn.hide = hiding(password, enc([]byte(password)), enc([]byte("\x00"+user+"\x00"+password)))
 	r, err := ss.conn.command(cmd, shown)
 	for err == nil && r.Code == 334 {
 		if len(steps) == 0 {
@@ -243,6 +244,17 @@ func (ss *session) login(user, password string) error {
 		r, err = ss.conn.command(answer, "*")
 	}
 	return err
+}
+
+// hiding puts "*" for each of the words, unless it is so short that it stands in words of any kind.
+func hiding(words ...string) *strings.Replacer {
+	var pairs []string
+	for _, w := range words {
+		if len(w) >= 4 {
+			pairs = append(pairs, w, "*")
+		}
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // cramMD5 answers a challenge; "*" gives up where it is not base64.

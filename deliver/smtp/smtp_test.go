@@ -509,25 +509,36 @@ func TestCancelledContextEndsEverything(t *testing.T) {
 	}
 }
 
+// Each phase has a limit of its own: RFC 5321, section 4.5.3.2.
 func TestSilentListener(t *testing.T) {
-	short := Timeouts{Connect: time.Second, Greeting: 50 * time.Millisecond, Mail: 50 * time.Millisecond, Rcpt: 50 * time.Millisecond,
-		Data: 50 * time.Millisecond, Block: 50 * time.Millisecond, End: 50 * time.Millisecond, Quit: 50 * time.Millisecond}
-	for _, verb := range []string{"banner", "ehlo", "mail", "rcpt", "data", "dot", "quit"} {
-		srv := start(t, mailtest.SMTPOptions{Replies: replies{verb: {"hang", "hang"}}})
-		s := sinkTo(t, srv, Options{Timeouts: short})
-		_, err := send(s, envelope, text)
-		if want := map[string]deliver.Kind{"banner": deliver.Unreachable, "ehlo": 0, "quit": 0}; verb == "banner" || verb == "quit" {
-			if kind(err) != want[verb] {
-				t.Errorf("%s: %v", verb, err)
-			}
-		} else if verb != "ehlo" && kind(err) != deliver.Lost {
-			t.Errorf("%s: %v", verb, err)
+	const short, long = 50 * time.Millisecond, time.Minute
+	limit := func(verb, phase string) time.Duration {
+		if verb == phase {
+			return short
+		}
+		return long
+	}
+	for _, c := range []struct {
+		verb, phase string
+		kind        deliver.Kind
+	}{
+		{"banner", "greeting", deliver.Unreachable}, {"ehlo", "greeting", 0}, {"mail", "mail", deliver.Lost}, {"rcpt", "rcpt", deliver.Lost},
+		{"data", "data", deliver.Lost}, {"dot", "end", deliver.Lost}, {"quit", "quit", 0},
+	} {
+		srv := start(t, mailtest.SMTPOptions{Replies: replies{c.verb: {"hang", "hang"}}})
+		s := sinkTo(t, srv, Options{Timeouts: Timeouts{Connect: long, Greeting: limit(c.phase, "greeting"), Mail: limit(c.phase, "mail"), Rcpt: limit(c.phase, "rcpt"),
+			Data: limit(c.phase, "data"), Block: limit(c.phase, "block"), End: limit(c.phase, "end"), Quit: limit(c.phase, "quit")}})
+		begun := time.Now()
+		if _, err := send(s, envelope, text); kind(err) != c.kind && c.verb != "ehlo" {
+			t.Errorf("%s: %v", c.verb, err)
 		}
 		s.Close()
+		if took := time.Since(begun); took > long/2 {
+			t.Errorf("%s: given up after %v", c.verb, took)
+		}
 	}
 }
 
-// A listener that takes no text must not hold us for ever.
 func TestStalledText(t *testing.T) {
 	client, server := net.Pipe()
 	defer server.Close()
@@ -641,6 +652,55 @@ func TestCramMD5(t *testing.T) {
 	}
 	if got := cramMD5("334 !", "tim", "x"); got != "*" {
 		t.Error(got)
+	}
+}
+
+// A listener that does not play by the rules of AUTH costs its login or itself, never the wait of a timeout, and learns no
+// more than one answer a step.
+func TestOddLogins(t *testing.T) {
+	for _, mech := range []string{"PLAIN", "LOGIN", "CRAM-MD5"} {
+		for _, c := range []struct {
+			reply       string
+			connections int // one: the message goes on without a login, as in the reference; two: with HELO
+		}{{"334", 1}, {"334 ", 1}, {"334 !not base64!", 1}, {"334 bm8=", 1}, {"334-a\n334 b", 1}, {"535 no", 1}, {"421 later", 1}, {"250 what", 1},
+			{"hello", 2}, {"", 2}, {"drop", 2}} {
+			n := 0
+			srv := start(t, mailtest.SMTPOptions{Extensions: []string{"AUTH " + mech}, Answer: func(verb, line string) string {
+				switch verb {
+				case "banner", "ehlo", "mail", "rcpt", "data", "dot", "rset", "quit", "helo":
+					return ""
+				}
+				if n++; c.reply == "" {
+					return "raw \r\n"
+				}
+				if line == "*" {
+					return "501 given up"
+				}
+				return c.reply
+			}})
+			s := sinkTo(t, srv, Options{User: "joe", Password: "hunter2", Timeouts: Timeouts{Greeting: 5 * time.Second}})
+			o, err := send(s, envelope, text)
+			if !o.Delivered() || len(srv.Sessions()) != c.connections {
+				t.Errorf("%s, %q: %s, %v, %q", mech, c.reply, show(o), err, srv.Sessions())
+			}
+			s.Close()
+			srv.Close()
+			if n > 4 {
+				t.Errorf("%s, %q: %d answers", mech, c.reply, n)
+			}
+		}
+	}
+}
+
+// What a listener repeats of a password is shown nowhere.
+func TestRepeatedCredentialsAreHidden(t *testing.T) {
+	srv := start(t, mailtest.SMTPOptions{Extensions: []string{"AUTH PLAIN"}, Replies: replies{
+		"auth": {"535 AGpvZQBodW50ZXIy is wrong"}, "mail": {"550 hunter2 was wrong, aHVudGVyMg=="}}})
+	var trace strings.Builder
+	s := sinkTo(t, srv, Options{User: "joe", Password: "hunter2", Trace: func(d byte, l string) { fmt.Fprintln(&trace, l) }})
+	o, _ := send(s, envelope, text)
+	if all := trace.String() + show(o) + o.Status[0].Reply.Text; strings.Contains(all, "hunter2") || strings.Contains(all, "AGpv") || strings.Contains(all, "aHVu") {
+		t.Error(all)
 	}
 }
 
