@@ -20,8 +20,7 @@ type Traits struct {
 	Peer string
 	// Folders: the server has folders besides the inbox; Session implements Selector.
 	Folders bool
-	// ServerSeen: the server itself remembers which messages were read (IMAP \Seen). Without it the UIDs that the
-	// ledger knows tell what is old.
+	// ServerSeen: the server itself remembers which messages were read (IMAP \Seen).
 	ServerSeen bool
 	// SplitSizes: header and body sizes are known apart (status lines show "(n header octets) (n body octets)").
 	SplitSizes bool
@@ -46,6 +45,8 @@ type Listing struct {
 	Items  []Item
 	// SeenKnown is false if nothing was found out about old and new (status lines then show no "(n seen)").
 	SeenKnown bool
+	// ByUID: the UIDs that the ledger knows have told what is old.
+	ByUID bool
 }
 
 // Message is one message on its way. Only one is open at a time: the body must be read, or the message closed,

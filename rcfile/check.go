@@ -182,9 +182,8 @@ func (c *checker) server(s *Server) {
 			c.add(c.at(s, 0, name), "warning", message, hint)
 		}
 	}
-	pop := slices.Contains([]Protocol{POP3, APOP, RPOP, KPOP, SDPS, Auto}, s.Protocol)
-	if !pop {
-		warn("uidl", "uidl has an effect with POP3 only", "")
+	if s.Protocol == ETRN || s.Protocol == ODMR {
+		warn("uidl", "uidl has no effect with "+string(s.Protocol), "")
 	}
 	switch s.Protocol {
 	case POP2, RPOP, KPOP:

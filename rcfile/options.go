@@ -193,7 +193,7 @@ func serverRows() []Option {
 		{Name: "dns", Words: w("dns"), Dump: "dns", negatable: true, joined: true, Help: "enable DNS lookup for multidrop",
 			at: func(t target) any { return &t.server.DNS }},
 		{Name: "uidl", Words: w("uidl"), Flags: w("uidl"), Short: "U", Dump: "uidl", negatable: true, joined: true,
-			Help: "force the use of UIDLs (pop3 only)", at: func(t target) any { return &t.server.UIDL }},
+			Help: "tell old messages by their UIDs", at: func(t target) any { return &t.server.UIDL }},
 		{Name: "checkalias", Words: w("checkalias"), negatable: true, joined: true, Help: "compare hosts by IP address for multidrop",
 			at: func(t target) any { return &t.server.CheckAlias }},
 		{Name: "aka", Words: w("aka"), Kind: Strings, Arg: "names", Dump: "aka", ownOnly: true, Help: "alternate DNS names of the mail server",

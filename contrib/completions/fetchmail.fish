@@ -22,7 +22,7 @@ complete -c fetchmail -l nosoftbounce -d 'delete permanently undeliverable messa
 complete -c fetchmail -l softbounce -d 'keep permanently undeliverable messages on server (default)'
 complete -c fetchmail -l bad-header -x -a 'reject accept' -d 'policy for handling messages with bad headers'
 complete -c fetchmail -s p -l proto -l protocol -x -a 'auto pop2 pop3 apop rpop kpop sdps imap etrn odmr' -d 'specify retrieval protocol (see man page)'
-complete -c fetchmail -s U -l uidl -d 'force the use of UIDLs (pop3 only)'
+complete -c fetchmail -s U -l uidl -d 'tell old messages by their UIDs'
 complete -c fetchmail -l idle -d 'tells the IMAP server to send notice of new messages'
 complete -c fetchmail -l port -x -d 'TCP port to connect to (obsolete, use --service)'
 complete -c fetchmail -s P -l service -x -d 'TCP service to connect to (can be numeric TCP port)'

@@ -41,19 +41,22 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 	}
 	defer pass()
 	if p == rcfile.IMAP {
+		var known func(string) func(string) bool
+		if s.UIDL {
+			known = func(folder string) func(string) bool { return a.record(p, folder).Known }
+		}
 		return imap.Open(ctx, imap.Options{
 			Dialer: dial, Host: s.Host(), Service: a.service("imap", "imaps"), User: u.Remote, Secret: a.secret,
 			Auth: string(s.Auth), StartTLS: [...]imap.Policy{imap.Never, imap.May, imap.Must}[upgrade], TLS: policy,
-			Keep: u.Keep, FetchAll: u.FetchAll, Expunge: u.Expunge, ExpungeSet: u.ExpungeSet,
+			Keep: u.Keep, FetchAll: u.FetchAll, Known: known, Expunge: u.Expunge, ExpungeSet: u.ExpungeSet,
 			FetchSizeLimit: u.FetchSizeLimit, MoveTo: u.MoveTo, ForceIdle: u.ForceIdle,
 			IdleTimeout: time.Duration(s.IdleTimeout) * time.Second, Trace: show, Warn: rep.Warn,
 		})
 	}
-	led := a.ledger.Account(u.Remote, a.recordHost, "")
 	return pop3.Open(ctx, pop3.Options{
 		Dialer: dial, Host: s.Host(), Service: a.service("pop3", "pop3s"), User: u.Remote, Secret: a.secret,
 		Auth: string(s.Auth), Protocol: string(p), StartTLS: [...]pop3.Upgrade{pop3.Never, pop3.May, pop3.Must}[upgrade], TLS: policy,
-		Known: led.Known, Keep: u.Keep, FetchAll: u.FetchAll, UIDL: s.UIDL, Say: rep.Say,
+		Known: a.record(p, "").Known, Keep: u.Keep, FetchAll: u.FetchAll, UIDL: s.UIDL, Say: rep.Say,
 		ForceRETR: os.Getenv("FETCHMAIL_POP3_FORCE_RETR") != "", Trace: show, Warn: rep.Warn,
 	})
 }

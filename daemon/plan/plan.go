@@ -366,14 +366,7 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 			OnReject:   onReject[u.OnReject],
 			BounceMail: c.BounceMail, SpamBounce: c.SpamBounce, SoftBounce: c.SoftBounce,
 		},
-		Ledger: func(folder string) poll.Ledger {
-			if p != rcfile.IMAP {
-				folder = ""
-			} else if folder == "" {
-				folder = "INBOX"
-			}
-			return a.ledger.Account(u.Remote, a.recordHost, folder)
-		},
+		Ledger: func(folder string) poll.Ledger { return a.record(p, folder) },
 		Sink:   func(host string) deliver.Sink { return a.sink(host, rep) },
 		Route:  a.router,
 		Edit:   a.edit(),
@@ -398,6 +391,16 @@ func dialect(p rcfile.Protocol) string {
 }
 
 var onReject = map[string]poll.Reject{"keep": poll.RejectKeep, "bounce": poll.RejectBounce, "deadletter": poll.RejectDeadLetter}
+
+// record is the part of the record that is about one folder; POP3 has none.
+func (a *account) record(p rcfile.Protocol, folder string) *ledger.Account {
+	if p != rcfile.IMAP {
+		folder = ""
+	} else if folder == "" {
+		folder = "INBOX"
+	}
+	return a.ledger.Account(a.user.Remote, a.recordHost, folder)
+}
 
 // canonical is the name that the resolver has for a host behind all aliases.
 func canonical(ctx context.Context, host string) (string, error) {

@@ -393,8 +393,7 @@ func (b *box) finish(cause error) error {
 	if !b.listed || b.Rules.Check {
 		return nil
 	}
-	byUID := b.listing.SeenKnown && !b.traits.ServerSeen
-	if cause != nil && !byUID && b.unconfirmed() {
+	if cause != nil && (b.traits.ServerSeen || !b.listing.ByUID) && b.unconfirmed() {
 		return nil
 	}
 	var known []string
@@ -404,8 +403,7 @@ func (b *box) finish(cause error) error {
 			continue
 		}
 		present[it.UID] = true
-		old := b.led.Known(it.UID) || byUID && (b.passed[it.UID] || b.led.Pending(it.UID))
-		if old && !b.traits.ServerSeen {
+		if b.led.Known(it.UID) || b.listing.ByUID && (b.passed[it.UID] || b.led.Pending(it.UID)) {
 			known = append(known, it.UID)
 		}
 	}

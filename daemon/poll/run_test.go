@@ -56,7 +56,7 @@ func uid(n int) string { return fmt.Sprint("u", n) }
 
 func (w *world) Traits() protocols.Traits { return w.traits }
 func (w *world) List(context.Context) (protocols.Listing, error) {
-	l := protocols.Listing{Total: len(w.mail), SeenKnown: true}
+	l := protocols.Listing{Total: len(w.mail), SeenKnown: true, ByUID: !w.traits.ServerSeen}
 	for i, m := range w.mail {
 		it := protocols.Item{Num: i + 1, UID: uid(i + 1), Size: int64(len(m)), Seen: w.seen[i+1]}
 		if w.sameUID {

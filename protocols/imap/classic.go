@@ -15,18 +15,24 @@ func (s *Session) listNumbers(total uint32) (protocols.Listing, error) {
 	if err != nil {
 		return protocols.Listing{}, err
 	}
-	l := protocols.Listing{Total: int(total), SeenKnown: !s.o.FetchAll, Items: make([]protocols.Item, total)}
 	uids, err := s.searchUIDs(total)
+	if err == nil && uids == nil && s.known != nil {
+		s.known = nil // then \Seen must tell
+		fresh, err = s.searchNew(total)
+	}
 	if err != nil {
 		return protocols.Listing{}, err
 	}
+	l := s.listing(total)
+	l.Items = make([]protocols.Item, total)
 	first, last := 0, 0
 	for i := range l.Items {
 		it := &l.Items[i]
-		*it = protocols.Item{Num: i + 1, Size: -1, Seen: !fresh[uint32(i+1)]}
+		*it = protocols.Item{Num: i + 1, Size: -1}
 		if uids != nil {
 			it.UID = s.uid(uids[i])
 		}
+		it.Seen = !fresh[uint32(i+1)] || s.known != nil && s.known(it.UID)
 		if !it.Seen {
 			if first == 0 {
 				first = i + 1
@@ -40,18 +46,22 @@ func (s *Session) listNumbers(total uint32) (protocols.Listing, error) {
 	return l, err
 }
 
-// searchNew tells which messages are new. With fetchall all are; a server that refuses SEARCH is asked for flags.
+// searchNew tells which messages are new as far as flags tell. With fetchall all are; a server that refuses SEARCH is
+// asked for flags.
 func (s *Session) searchNew(total uint32) (map[uint32]bool, error) {
 	fresh := map[uint32]bool{}
-	if s.o.FetchAll {
+	criteria := &goimap.SearchCriteria{}
+	if s.known == nil && !s.o.FetchAll {
+		criteria.NotFlag = append(criteria.NotFlag, goimap.FlagSeen)
+	}
+	if s.o.Keep && !s.readOnly && (s.known != nil || !s.o.FetchAll) {
+		criteria.NotFlag = append(criteria.NotFlag, goimap.FlagDeleted)
+	}
+	if len(criteria.NotFlag) == 0 {
 		for n := uint32(1); n <= total; n++ {
 			fresh[n] = true
 		}
 		return fresh, nil
-	}
-	criteria := &goimap.SearchCriteria{NotFlag: []goimap.Flag{goimap.FlagSeen}}
-	if s.o.Keep && !s.readOnly {
-		criteria.NotFlag = append(criteria.NotFlag, goimap.FlagDeleted)
 	}
 	data, err := s.client.Search(criteria, nil).Wait()
 	if err != nil {
@@ -74,7 +84,8 @@ func (s *Session) newByFlags(total uint32, fresh map[uint32]bool) error {
 	defer s.filter.expect(nil)
 	cmd := s.client.Fetch(numberRange(1, total), &goimap.FetchOptions{Flags: true})
 	for m := cmd.Next(); m != nil; m = cmd.Next() {
-		if e := s.entry(m); !s.old(e.seen, e.deleted) {
+		e := s.entry(m)
+		if !(s.known == nil && e.seen || s.o.Keep && e.deleted) {
 			fresh[m.SeqNum] = true
 		}
 	}
@@ -84,7 +95,7 @@ func (s *Session) newByFlags(total uint32, fresh map[uint32]bool) error {
 // searchUIDs asks for the UIDs of all messages, for the ledger. A server that has none, or not as many as messages,
 // gives nil.
 func (s *Session) searchUIDs(total uint32) ([]uint32, error) {
-	if s.validity == 0 || s.readOnly {
+	if s.validity == 0 || s.readOnly && s.known == nil {
 		return nil, nil
 	}
 	data, err := s.client.UIDSearch(&goimap.SearchCriteria{}, nil).Wait()

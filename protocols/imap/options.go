@@ -33,6 +33,8 @@ type Options struct {
 
 	Keep     bool // messages stay: nothing is expunged before it is looked at
 	FetchAll bool // nothing is asked about old and new
+	// Known tells, for a folder, which UIDs (UIDVALIDITY, a dot, UID) are old: option uidl. nil: \Seen tells.
+	Known func(folder string) func(uid string) bool
 	// Expunge is the value of the option expunge, where ExpungeSet: after how many deletions deleted messages are
 	// removed, 0 for only at the end. It steers the message by message way; otherwise Commit alone removes.
 	Expunge    int

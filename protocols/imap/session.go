@@ -36,10 +36,11 @@ type Session struct {
 	folder   string
 	readOnly bool
 	selected bool
-	classic  bool   // message by message, by numbers: see the package comment
-	validity uint32 // UIDVALIDITY
-	listed   bool   // the folder has been listed since it was selected
-	window   int    // messages in the next batch
+	classic  bool                  // message by message, by numbers: see the package comment
+	validity uint32                // UIDVALIDITY
+	known    func(uid string) bool // Options.Known of the folder
+	listed   bool                  // the folder has been listed since it was selected
+	window   int                   // messages in the next batch
 
 	fetching bool  // a batch is under way: nothing may be waited for
 	open     *body // the message that was yielded last
@@ -255,7 +256,10 @@ func (s *Session) Select(ctx context.Context, folder string, readOnly bool) erro
 			Err: fmt.Errorf("%w: %d messages in a folder", errLimit, data.NumMessages)}
 	}
 	s.folder, s.readOnly, s.selected, s.listed = folder, readOnly, true, false
-	s.validity = data.UIDValidity
+	s.validity, s.known = data.UIDValidity, nil
+	if s.o.Known != nil && s.validity != 0 {
+		s.known = s.o.Known(folder)
+	}
 	s.classic = !s.has("UIDPLUS") || s.validity == 0 || s.o.classicOnly
 	s.store = newStoring()
 	return nil
@@ -325,7 +329,7 @@ func (s *Session) List(ctx context.Context) (protocols.Listing, error) {
 		return protocols.Listing{}, &protocols.Fault{Kind: protocols.Protocol, Phase: protocols.Opening,
 			Err: fmt.Errorf("%w: %d messages in a folder", errLimit, total)}
 	}
-	l, err := protocols.Listing{SeenKnown: !s.o.FetchAll}, error(nil)
+	l, err := s.listing(0), error(nil)
 	if total > 0 {
 		l, err = s.list(total)
 	}
@@ -394,21 +398,33 @@ func (s *Session) arrange(found []entry) (protocols.Listing, error) {
 		s.classic = true
 		return protocols.Listing{}, errors.New("the server leaves out UIDs")
 	}
-	l := protocols.Listing{Total: int(f.box.exists), SeenKnown: !s.o.FetchAll}
+	l := s.listing(f.box.exists)
 	nums := f.box.nums()
 	for _, e := range found {
 		n := nums[e.uid]
 		if n == 0 || f.box.gone[e.uid] {
 			continue
 		}
-		l.Items = append(l.Items, protocols.Item{Num: int(n), UID: s.uid(e.uid), Size: e.size, Seen: s.old(e.seen, e.deleted)})
+		it := protocols.Item{Num: int(n), UID: s.uid(e.uid), Size: e.size}
+		it.Seen = s.old(it.UID, e.seen, e.deleted)
+		l.Items = append(l.Items, it)
 	}
 	slices.SortFunc(l.Items, func(a, b protocols.Item) int { return cmp.Compare(a.Num, b.Num) })
 	return l, nil
 }
 
-// old tells whether a message counts as seen: the reference searches UNSEEN, with keep UNSEEN UNDELETED.
-func (s *Session) old(seen, deleted bool) bool {
+// listing is an empty one.
+func (s *Session) listing(total uint32) protocols.Listing {
+	byUID := s.known != nil
+	return protocols.Listing{Total: int(total), SeenKnown: byUID || !s.o.FetchAll, ByUID: byUID}
+}
+
+// old tells whether a message counts as seen: the reference searches UNSEEN, with keep UNSEEN UNDELETED. Where UIDs are
+// known \Seen says nothing: people read their mail elsewhere.
+func (s *Session) old(uid string, seen, deleted bool) bool {
+	if s.known != nil {
+		return s.known(uid) || s.o.Keep && deleted
+	}
 	return !s.o.FetchAll && (seen || s.o.Keep && deleted)
 }
 

@@ -99,7 +99,7 @@ func (s *Session) news(l *protocols.Listing) error {
 	case bad != nil:
 		return bad
 	}
-	l.SeenKnown = true
+	l.SeenKnown, l.ByUID = true, true
 	for i := range l.Items {
 		it := &l.Items[i]
 		it.Seen = it.UID == "" || s.o.Known(it.UID)
