@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -413,12 +414,10 @@ func (b *box) finish(cause error) error {
 	return nil
 }
 
-// unconfirmed tells whether something was delivered here that the server has not confirmed to be gone.
+// unconfirmed tells whether something was delivered, now or by an interrupted run, that the server has not confirmed to
+// be gone.
 func (b *box) unconfirmed() bool {
-	for uid := range b.accepted {
-		if !b.gone[uid] {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(b.listing.Items, func(it protocols.Item) bool {
+		return it.UID != "" && !b.gone[it.UID] && (b.accepted[it.UID] || b.led.Pending(it.UID))
+	})
 }

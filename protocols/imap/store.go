@@ -261,7 +261,7 @@ func (s *Session) moveSome(items []protocols.Item) error {
 		_, err := s.client.Move(s.uidSet(items), "x").Wait()
 		rest := s.confirm(items)
 		if err != nil {
-			return s.fault(protocols.Fetching, "MOVE", err)
+			return s.unmoved("MOVE", err)
 		}
 		if len(rest) > 0 {
 			return s.present(items, rest)
@@ -269,10 +269,19 @@ func (s *Session) moveSome(items []protocols.Item) error {
 		return nil
 	}
 	if _, err := s.client.Copy(s.uidSet(items), "x").Wait(); err != nil {
-		return s.fault(protocols.Fetching, "COPY", err)
+		return s.unmoved("COPY", err)
 	}
 	s.store.queue[true] = append(s.store.queue[true], items...) // commit goes on with them
 	return nil
+}
+
+// unmoved is the fault of messages that stay where they are because the server does not move them.
+func (s *Session) unmoved(op string, err error) error {
+	f := sessionFault(protocols.Fetching, op, s.fault(protocols.Fetching, op, err))
+	if f.Kind == protocols.Server {
+		f.Detail = append(f.Detail, fmt.Sprintf("cannot move messages to folder %q: %s", s.o.MoveTo, f.Reply))
+	}
+	return f
 }
 
 // storeNumber sets marks in the message by message way and waits for the answer.
@@ -297,7 +306,7 @@ func (s *Session) deleteNumber(ctx context.Context, it protocols.Item) error {
 		s.settle()
 		if n := s.number(it); n != 0 {
 			if _, err := s.client.Copy(goimap.SeqSetNum(n), "x").Wait(); err != nil {
-				return s.fault(protocols.Fetching, "COPY", err)
+				return s.unmoved("COPY", err)
 			}
 		}
 	}
