@@ -33,9 +33,6 @@ type Rules struct {
 	SpamBounce    bool
 	SoftBounce    bool
 	Multidrop     bool
-	// KeepRecord: the record of fetched messages holds everything that is old (uidl, keep); else only what a session
-	// could not delete.
-	KeepRecord bool
 }
 
 // Reject says what becomes of a message that everybody has refused for good.
@@ -47,6 +44,9 @@ const (
 	RejectBounce                   // it is reported and deleted, as with no softbounce
 	RejectDeadLetter               // it goes into a folder of its own and is deleted
 )
+
+// deletes tells whether messages are deleted as a matter of course.
+func (r Rules) deletes() bool { return !r.Keep || r.Flush }
 
 // Choice is what is to be done with one message of a listing.
 type Choice int

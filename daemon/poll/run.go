@@ -69,7 +69,7 @@ type run struct {
 	fetched     int  // in all sessions
 	inSession   int  // in this session
 	deletions   int  // asked for in this session
-	before      int  // messages in the folder at the beginning of the session before; 0 in the first
+	before      int  // messages to be fetched at the beginning of the session before; 0 in the first
 	waiting     int  // new messages seen with Check
 	full        bool // this session has fetched as many messages as it may
 	limited     bool // fetchlimit was reached and more is there
@@ -243,6 +243,8 @@ type box struct {
 	accepted map[string]bool // UIDs that were recorded as delivered in this round
 	passed   map[string]bool // UIDs that are old from now on, where UIDs tell what is old
 	large    []int64         // sizes of messages that were too large
+
+	wanted int // messages to be fetched
 }
 
 // round lists a folder, fetches what is wanted and makes the deletions final.
@@ -329,6 +331,9 @@ func (b *box) plan() []step {
 		pending := it.UID != "" && !b.repeated[it.UID] && b.led.Pending(it.UID)
 		if c := choose(it, pending, b.Rules); c != Leave {
 			p = append(p, step{it, c})
+			if c == Fetch {
+				b.wanted++
+			}
 		}
 	}
 	return p
@@ -337,7 +342,7 @@ func (b *box) plan() []step {
 // slice tells how many steps are done before deletions are made final.
 func (b *box) slice(p []step) int {
 	switch {
-	case b.traits.CommitEnds || b.Rules.Keep && !b.Rules.Flush:
+	case b.traits.CommitEnds || !b.Rules.deletes():
 		return len(p)
 	case b.Rules.Expunge > 0:
 		return min(b.Rules.Expunge, len(p))

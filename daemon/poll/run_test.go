@@ -462,6 +462,7 @@ func TestShortSessionsEnd(t *testing.T) {
 	}{
 		{"as many as it takes", Rules{Expunge: 2}, nil, true, 3, 5},
 		{"with keep one", Rules{Expunge: 2, Keep: true, FetchAll: true}, nil, true, 1, 5},
+		{"with keep and flush as many as it takes", Rules{Expunge: 2, Keep: true, Flush: true}, nil, false, 2, 4},
 		{"what nobody takes does not come again at once", Rules{Expunge: 2}, deferred, true, 3, 7},
 		{"if nothing was taken, in one session", Rules{Expunge: 2},
 			map[int]deliver.Class{1: deliver.Deferred, 2: deliver.Deferred, 3: deliver.Deferred, 4: deliver.Deferred, 5: deliver.Deferred}, true, 1, 5},

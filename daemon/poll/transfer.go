@@ -89,7 +89,7 @@ func (b *box) limit() int {
 	if limit > 0 {
 		limit -= b.fetched - b.inSession
 	}
-	if e := b.Rules.Expunge; b.traits.CommitEnds && !b.Rules.Keep && e > 0 && (limit == 0 || e < limit) {
+	if e := b.Rules.Expunge; b.traits.CommitEnds && b.Rules.deletes() && e > 0 && (limit == 0 || e < limit) {
 		limit = e
 	}
 	return limit
@@ -102,7 +102,7 @@ func (b *box) enough(limit int) {
 		return
 	}
 	over := b.Rules.FetchLimit > 0 && b.fetched >= b.Rules.FetchLimit
-	if !over && b.deletions == 0 {
+	if !over && b.deletions == 0 && len(b.passed) == 0 {
 		return // another session would only bring the same messages again
 	}
 	b.full = true
@@ -110,8 +110,8 @@ func (b *box) enough(limit int) {
 		return
 	}
 	b.limited = over
-	b.again = !over && (b.before == 0 || b.total < b.before) // a server that removes nothing would never come to an end
-	b.before = b.total
+	b.again = !over && (b.before == 0 || b.wanted < b.before) // a server that removes nothing would never come to an end
+	b.before = b.wanted
 	b.Observer.Observe(Limited{b.Account, limit, b.left})
 }
 
