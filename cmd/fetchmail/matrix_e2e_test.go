@@ -173,7 +173,7 @@ func diff(a, b string) string {
 }
 
 // situations are runs whose exit status and words must be the reference's. Each is run in a fresh place with the
-// letters in the mailbox, once for each word list in runs.
+// letters in the mailbox, once for each word list in runs; "+" puts another letter into it.
 var situations = []struct {
 	name   string
 	server string // options of the server
@@ -204,6 +204,15 @@ var situations = []struct {
 	{name: "mda fails", user: `mda "cat >/dev/null; exit 75"`, runs: []string{""}},
 	{name: "mda refuses", user: `mda "cat >/dev/null; exit 67"`, runs: []string{""}},
 	{name: "failing preconnect", user: `preconnect "exit 3"`, runs: []string{""}},
+	{name: "flush over several runs", user: "keep flush", runs: []string{"", "+", "", "-K", "+", "-F"}},
+	{name: "flush with uidl over several runs", server: "uidl", user: "keep flush", runs: []string{"", "+", "-c", "", "+", "-a", ""}},
+	{name: "limitflush over several runs", server: "uidl", user: "keep limit 1000", runs: []string{"", "--limitflush", "+", "--limitflush -B 1", "-F"}},
+	{name: "fetchlimit with keep over several runs", server: "uidl", user: "keep fetchlimit 2", runs: []string{"", "+", "", "-F", "", "-a", "-K"}},
+	{name: "expunge, keep and flush", server: "uidl", user: "keep flush expunge 2", runs: []string{"", "", "+", ""}},
+	{name: "binary search for UIDs", server: "uidl", user: "keep fastuidl 1", runs: []string{"", "+", "", "+", "-c", ""}},
+	{name: "sizes one by one", user: "keep limit 1000 fetchsizelimit 1", runs: []string{"", "-a"}},
+	{name: "verbose", server: "uidl", user: "keep", runs: []string{"-v", "-v", "+", "-v -c", "-v -F"}},
+	{name: "verbose, without uidl", user: "limit 1000", runs: []string{"-v", "-v -a -l 0"}},
 	{name: "header rewriting off", user: "no rewrite", runs: []string{""}},
 	{name: "skipped unless named", server: "SKIP", runs: []string{"", "localhost"}},
 }
@@ -262,7 +271,14 @@ func situation(t *testing.T, p *place, bin, rc string, runs []string, mails []re
 	c.rc(t, p.fill(rc))
 	var account strings.Builder
 	for _, args := range runs {
+		if args == "+" {
+			p.Dovecot.Put(t, "alice", "", real.Texts([]byte("From: e@far.example.org\nSubject: later\n\nlater\n"))...)
+			continue
+		}
 		r := c.run(t, strings.Fields(args)...)
+		if strings.Contains(args, "-v") {
+			r.stdout = withoutDialogue(r.stdout) + r.stderr
+		}
 		fmt.Fprintf(&account, "[%s] exit %d\n%s", args, r.code, r.stdout)
 		if r.code > 1 { // what is said on standard error besides is a matter of the differential tests
 			account.WriteString(mainError(r.stderr) + "\n")
@@ -279,6 +295,20 @@ func situation(t *testing.T, p *place, bin, rc string, runs []string, mails []re
 	}
 	slices.Sort(came)
 	return account.String() + strings.Join(came, "\n----\n")
+}
+
+var (
+	dialogue = regexp.MustCompile(`(?:fetchmail: )?(?:POP3|IMAP|SMTP)[<>].*\n`)
+	progress = regexp.MustCompile(`\s*(?:#\s*|[*][*.]*\s*)+`)
+	querying = regexp.MustCompile(`fetchmail: \S+ querying (.*) at .*: poll`)
+)
+
+// withoutDialogue leaves of the output of -v what is not said to a server or by it: the two programs ask differently.
+// With it go the places at which lines are broken.
+func withoutDialogue(stdout string) string {
+	stdout = strings.ReplaceAll(dialogue.ReplaceAllString(stdout, "\n"), "fetchmail: will idle after poll\n", "")
+	stdout = querying.ReplaceAllString(stdout, "fetchmail: VERSION querying $1 at TIME: poll")
+	return strings.Join(strings.Fields(progress.ReplaceAllString(stdout, " ")), " ") + "\n"
 }
 
 // mainError returns the last line of standard error, which names the trouble.

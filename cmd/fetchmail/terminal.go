@@ -9,6 +9,20 @@ import (
 	"fetchmail/daemon/report"
 )
 
+// dots tells whether progress is shown without being asked for: fetchmail(1), --showdots. Whatever is no file counts
+// as a console, as in the reference.
+func (p *program) dots() bool {
+	if p.line.Verbose == 0 || p.logged {
+		return false
+	}
+	f, ok := p.out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && !info.Mode().IsRegular()
+}
+
 // explains tells whether errors are read by people. Programs that read them want the reference's lines alone; for them
 // there is --configcheck=json.
 func explains(w io.Writer) bool {

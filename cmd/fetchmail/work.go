@@ -84,7 +84,7 @@ func (p *program) unusable(err error) error {
 func (p *program) facts() plan.Facts {
 	return plan.Facts{
 		HostName: p.host, User: p.User, Home: p.Home, Version: version, Check: p.line.Check, Silent: p.line.Silent,
-		Verbose: p.line.Verbose, Daemon: p.isDaemon(), Detached: p.detached != nil, Logged: p.logged, Typed: p.typed(),
+		Verbose: p.line.Verbose, Dots: p.dots(), Daemon: p.isDaemon(), Detached: p.detached != nil, Logged: p.logged, Typed: p.typed(),
 		Warn: func(line string) { p.complain("%s", line) }, Watch: p.watch, Terminal: terminal(p.out),
 	}
 }
@@ -221,6 +221,9 @@ func (p *program) poll(ctx context.Context, pl *plan.Plan) error {
 	}
 	p.show(pl)
 	defer p.hide()
+	if p.line.Check && p.line.Verbose > 0 {
+		p.tell("--check mode enabled, not fetching mail")
+	}
 	if p.detached != nil {
 		p.detached.Ready()
 	}

@@ -335,19 +335,19 @@ func (b *box) received(to route.Result, known deliver.Outcome) header.ReceivedIn
 		r.Poll, r.Account, r.Folder = b.Label, b.User, b.folder
 	}
 	if known.ByDefault {
-		r.Mode, r.For = header.ByDefault, address(known.Status[len(known.Status)-1].To)
+		r.Mode, r.For = header.ByDefault, b.address(known.Status[len(known.Status)-1].To)
 		return r
 	}
 	accepted := slices.DeleteFunc(slices.Clone(known.Status), func(s deliver.Status) bool { return s.Class != deliver.Accepted })
 	if len(accepted) == 1 {
-		r.For = address(accepted[0].To)
+		r.For = b.address(accepted[0].To)
 	}
 	return r
 }
 
 // address gives a local name the domain that an MDA or a file does not know.
-func address(to string) string {
-	if strings.Contains(to, "@") {
+func (b *box) address(to string) string {
+	if !b.Edit.LocalSender || strings.Contains(to, "@") {
 		return to
 	}
 	return to + "@localhost"

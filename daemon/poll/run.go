@@ -158,12 +158,15 @@ func (r *run) hooks(ctx context.Context) error {
 	return nil
 }
 
-// closeSink ends the sink. After a fault of the server the reference just drops the connection, and so do we.
+// closeSink ends the sink. After a fault of the server the reference just drops the connection, and so do we, unless
+// all messages have been dealt with.
 func (r *run) closeSink(cause error) {
 	if r.sink == nil {
 		return
 	}
-	if d, ok := r.sink.(interface{ Drop() }); ok && cause != nil && cause != ErrStopped {
+	var src *protocols.Fault
+	over := cause == nil || cause == ErrStopped || errors.As(cause, &src) && src.Phase == protocols.Finishing && src.Kind != protocols.Timeout
+	if d, ok := r.sink.(interface{ Drop() }); ok && !over {
 		d.Drop()
 	}
 	r.sink.Close()

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"fetchmail/daemon/poll"
+	"fetchmail/protocols"
 )
 
 // Reporter writes what an Observer hears. Its methods may be called from several goroutines.
@@ -327,7 +328,7 @@ func (r *Reporter) skipped(e poll.Skipped) {
 
 func (r *Reporter) unavailable(e poll.Unavailable) {
 	r.say("couldn't fetch headers, message %s@%s:%d (%d octets)", Clean(e.User), Clean(e.Host), e.Num, e.Size)
-	if r.Verbose > 0 {
+	if r.Verbose > 0 && !r.shown(protocols.AsFault(e.Err)) {
 		r.Complain("%s", Clean(e.Err.Error()))
 	}
 }

@@ -196,11 +196,16 @@ func (r *Reporter) terse(e poll.Failed, f *protocols.Fault) bool {
 	return greeting && (f.Kind == protocols.Auth || f.Kind == protocols.Busy)
 }
 
-// reply shows the words of the server.
+// reply shows the words of the server, unless they were shown when they came.
 func (r *Reporter) reply(f *protocols.Fault) {
-	if f.Reply != "" {
+	if f.Reply != "" && !r.shown(f) {
 		r.Complain("%s", Clean(strings.TrimPrefix(f.Reply, "-ERR ")))
 	}
+}
+
+// shown tells whether the words of the server were shown when they came: with -v those of POP3 are.
+func (r *Reporter) shown(f *protocols.Fault) bool {
+	return r.Verbose > 0 && strings.HasPrefix(f.Reply, "-ERR")
 }
 
 func (r *Reporter) authorization(who string, f *protocols.Fault, before bool) {

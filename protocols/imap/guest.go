@@ -271,6 +271,9 @@ func (g *guest) capability() error {
 // secure brings the connection under TLS by STARTTLS, as the policy wants it (RFC 3501, section 6.2.1). What the server
 // said before is forgotten.
 func (g *guest) secure(ctx context.Context) error {
+	if g.o.Dialer.TLS == nil && g.o.StartTLS == Never && g.o.Trace != nil && g.has("STARTTLS") {
+		g.o.Trace(wire.Note, "fetchmail: "+g.o.Host+": WARNING: server offered STARTTLS but sslproto '' given.")
+	}
 	if g.o.Dialer.TLS != nil || g.o.StartTLS == Never || g.o.StartTLS == May && (g.preauth || !g.has("STARTTLS")) {
 		return nil
 	}

@@ -415,8 +415,7 @@ func (s *Session) arrange(found []entry) (protocols.Listing, error) {
 
 // listing is an empty one.
 func (s *Session) listing(total uint32) protocols.Listing {
-	byUID := s.known != nil
-	return protocols.Listing{Total: int(total), SeenKnown: byUID || !s.o.FetchAll, ByUID: byUID}
+	return protocols.Listing{Total: int(total), SeenKnown: !s.o.FetchAll, ByUID: s.known != nil}
 }
 
 // old tells whether a message counts as seen: the reference searches UNSEEN, with keep UNSEEN UNDELETED. Where UIDs are

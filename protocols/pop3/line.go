@@ -44,7 +44,8 @@ type lineConn struct {
 	net.Conn // *wire.Conn or, in tests, anything
 	in       *bufio.Reader
 	trace    wire.Trace
-	mask     auth.Mask // what was sent and must not be shown
+	mask     auth.Mask         // what was sent and must not be shown
+	refusal  func(text string) // takes the text of each -ERR; may be nil
 
 	show string // traced in place of the next command, if not ""
 	held bool   // commands are collected in out
@@ -102,6 +103,9 @@ func (c *lineConn) Read(p []byte) (int, error) {
 		case granted:
 			c.rest = append(append(append(c.rest[:0], "+OK "...), text...), "\r\n"...)
 		case refused:
+			if c.refusal != nil && len(text) > 0 {
+				c.refusal(c.mask.Hide(string(text)))
+			}
 			c.rest = append(append(append(c.rest[:0], "-ERR "...), text...), "\r\n"...)
 		default: // go-pop3 takes an empty line for success
 			c.rest = append(c.rest[:0], "-ERR not a POP3 answer\r\n"...)

@@ -73,11 +73,14 @@ func (s *Session) stat() (total int, octets int64, err error) {
 // news finds out which messages are old.
 func (s *Session) news(l *protocols.Listing) error {
 	if s.o.FetchAll && !s.o.UIDL {
+		shown := s.line.refusal
+		s.line.refusal = nil // the reference would not have asked
 		bad, err := s.uidl(l)
+		s.line.refusal = shown
 		if err != nil && s.line.err != nil {
 			return err
 		}
-		if bad != nil || err != nil { // the reference would not have asked
+		if bad != nil || err != nil {
 			for i := range l.Items {
 				l.Items[i].UID = ""
 			}

@@ -41,6 +41,9 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 		if !errors.Is(err, errAgain) || next == try || ctx.Err() != nil {
 			return nil, err
 		}
+		if o.Trace != nil {
+			o.warn("Repoll immediately on " + o.User + "@" + o.Host)
+		}
 		try = next
 	}
 }
@@ -54,6 +57,9 @@ func (s *Session) begin(ctx context.Context, try attempt) (attempt, error) {
 	if early {
 		if err := s.capa(protocols.LoggingIn); err != nil {
 			return s.withoutCapa(try, err)
+		}
+		if s.caps.stls && s.o.StartTLS == Never && s.o.Dialer.TLS == nil {
+			s.o.note(s.o.Host + ": WARNING: server offered STLS, but sslproto '' given.")
 		}
 	}
 	if try.stls == Must || try.stls == May && s.caps.stls {
@@ -81,6 +87,9 @@ func (s *Session) connect(ctx context.Context) error {
 	}
 	s.conn = conn
 	s.line = &lineConn{Conn: conn, in: conn.Reader(), trace: s.o.Trace}
+	if s.o.Trace != nil {
+		s.line.refusal = s.o.warn
+	}
 	s.lib, err = gopop3.New(gopop3.Opt{Host: s.o.Host, Dialer: seam{s.line}}).NewConn()
 	if err != nil {
 		// For the reference the greeting is not part of the login, and has fewer words of its own.
@@ -154,7 +163,7 @@ func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 	if _, err := s.command(protocols.LoggingIn, op); err != nil {
 		f := protocols.AsFault(err)
 		locked := s.line.err == nil && s.line.kind == refused && loginKind(f.Reply) == protocols.Lock
-		if locked { // the reference shows such words wherever they come
+		if locked && s.o.Trace == nil { // the reference shows such words wherever they come
 			s.o.warn(strings.TrimPrefix(f.Reply, "-ERR "))
 		}
 		switch {
