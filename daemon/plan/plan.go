@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -173,7 +174,7 @@ type Plan struct {
 	ledger *ledger.Ledger
 	idfile string
 	ports  map[string]string // of each user@host, the service that was seen first
-	// memories are what outlives a poll, of each task by its place in the record.
+	// memories are what outlives a poll, of each account by its name in the record.
 	memories map[string]*poll.Memory
 }
 
@@ -221,18 +222,13 @@ func newPlan(led *ledger.Ledger, idfile string) *Plan {
 	return &Plan{ledger: led, idfile: idfile, ports: map[string]string{}, memories: map[string]*poll.Memory{}}
 }
 
-// memory is what is known of an account: what was known before the configuration changed, or nothing. An account that is
-// described twice has two, for its tasks may run side by side. Accounts that are not there any more are forgotten.
+// memory is what is known of an account: what was known before the configuration changed, or nothing. All tasks of the
+// account share it. Accounts that are not there any more are forgotten.
 func (p *Plan) memory(key string, known map[string]*poll.Memory) *poll.Memory {
-	for p.memories[key] != nil {
-		key += "+"
+	if p.memories[key] == nil {
+		p.memories[key] = cmp.Or(known[key], new(poll.Memory))
 	}
-	m := known[key]
-	if m == nil {
-		m = new(poll.Memory)
-	}
-	p.memories[key] = m
-	return m
+	return p.memories[key]
 }
 
 func (p *Plan) fill(c *rcfile.Config, f Facts, known map[string]*poll.Memory) error {

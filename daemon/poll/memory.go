@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"sync"
 	"time"
 
 	"fetchmail/deliver"
@@ -12,20 +13,21 @@ import (
 	"fetchmail/protocols"
 )
 
-// After how many failures in a row a daemon writes to the user. Those for logins were measured on fetchmail 6.4.37;
-// for time-outs fetchmail(1), --timeout, says only that there is such a number.
+// After how many failures in a row a daemon writes to the user. Those for logins were measured on fetchmail 6.4.37; for
+// time-outs fetchmail(1), --timeout, says only that there is such a number: this is when the pauses begin to grow.
 const (
 	refusedLogins      = 3  // of an account that was never logged in to
 	refusedLoginsLater = 10 // of one that was: its password is probably right
-	repeatedTimeouts   = 10
+	repeatedTimeouts   = 5
 )
 
 // noticeTime bounds how long a listener may take for mail of ours.
 const noticeTime = time.Minute
 
-// Memory is what outlives one poll of a mailbox. The zero value is ready. It is used by one poll at a time, and does not
-// grow with the number of polls.
+// Memory is what outlives the polls of an account. The zero value is ready. Several polls may use it, and it does not grow
+// with their number.
 type Memory struct {
+	mu          sync.Mutex
 	authorized  bool // a login has succeeded
 	refused     int  // logins refused since then
 	toldRefused bool // the user has mail about it
@@ -40,38 +42,68 @@ type largeMemory struct {
 	at    time.Time
 }
 
-// Timeouts is the number of polls in a row that ended because the server did not answer in time.
-func (m *Memory) Timeouts() int { return m.timeouts }
-
-// Refused is the number of logins in a row that the server has refused.
-func (m *Memory) Refused() int { return m.refused }
+// known tells whether a login has succeeded.
+func (m *Memory) known() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.authorized
+}
 
 // loginFailed notes a refused login and tells whether it is time to write to the user.
-func (m *Memory) loginFailed() bool {
+func (m *Memory) loginFailed() (tell bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.refused++
 	limit := refusedLogins
 	if m.authorized {
 		limit = refusedLoginsLater
 	}
-	return m.refused >= limit && !m.toldRefused
+	tell = m.refused >= limit && !m.toldRefused
+	m.toldRefused = m.toldRefused || tell
+	return tell
 }
 
 // loggedIn notes a login and tells whether the user has mail that there was none.
 func (m *Memory) loggedIn() (told bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	told = m.toldRefused
 	m.authorized, m.refused, m.toldRefused = true, 0, false
 	return told
 }
 
-// timedOut notes a server that did not answer in time and tells whether it is time to write to the user.
-func (m *Memory) timedOut() bool {
+// timedOut notes a server that did not answer in time and tells how often in a row if it is time to write to the user,
+// otherwise 0.
+func (m *Memory) timedOut() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.timeouts++
-	return m.timeouts >= repeatedTimeouts && !m.toldTimeout
+	if m.timeouts < repeatedTimeouts || m.toldTimeout {
+		return 0
+	}
+	m.toldTimeout = true
+	return m.timeouts
+}
+
+// answered notes a server that did.
+func (m *Memory) answered() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.timeouts, m.toldTimeout = 0, false
+}
+
+// unsent notes that mail about a failure could not be sent: it is to be tried again.
+func (m *Memory) unsent(told *bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	*told = false
 }
 
 // tooLarge tells whether the user is to be told of messages by size: if one of them is new, or if the last mail is older
 // than every. fetchmail(1), --warnings.
 func (m *Memory) tooLarge(folder string, sizes map[int64]int, now time.Time, every time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	old := m.large[folder]
 	fresh := false
 	for size, n := range sizes {
@@ -86,6 +118,8 @@ func (m *Memory) tooLarge(folder string, sizes map[int64]int, now time.Time, eve
 
 // toldLarge notes that the user was told; sizes is empty if no such message is on the server any more.
 func (m *Memory) toldLarge(folder string, sizes map[int64]int, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if len(sizes) == 0 {
 		delete(m.large, folder)
 		return
@@ -115,14 +149,21 @@ func (r *run) remember(ctx context.Context, err error) {
 	m := r.Memory
 	switch {
 	case !errors.As(err, &src) || src.Kind != protocols.Timeout && src.Kind != protocols.Socket:
-		m.timeouts, m.toldTimeout = 0, false
-	case src.Kind == protocols.Timeout && m.timedOut() && r.Notices.Failures:
-		m.toldTimeout = r.notify(ctx, r.warning().TimedOut(m.timeouts))
+		m.answered()
+	case src.Kind == protocols.Timeout:
+		if n := m.timedOut(); n > 0 && !r.tellFailure(ctx, r.warning().TimedOut(n)) {
+			m.unsent(&m.toldTimeout)
+		}
 	}
-	if src != nil && src.Kind == protocols.Auth && m.loginFailed() && r.Notices.Failures {
-		m.toldRefused = r.notify(ctx, r.warning().LoginFailed(m.authorized))
+	if src != nil && src.Kind == protocols.Auth && m.loginFailed() && !r.tellFailure(ctx, r.warning().LoginFailed(m.known())) {
+		m.unsent(&m.toldRefused)
 	}
 	r.closeSink(err)
+}
+
+// tellFailure is notify for those who want to hear of failures.
+func (r *run) tellFailure(ctx context.Context, text []byte) bool {
+	return r.Notices.Failures && r.notify(ctx, text)
 }
 
 // loggedIn is called when a login has succeeded.

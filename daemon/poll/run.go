@@ -43,7 +43,7 @@ func (j *Job) Run(ctx context.Context, stop <-chan struct{}) Result {
 	}
 	res := Result{Fetched: r.fetched, Status: StatusOf(err), Err: err}
 	if err != nil {
-		j.Observer.Observe(Failed{Account: r.Account, Authorized: r.Memory.authorized, Protocol: r.protocol(), Sink: r.sinkName(),
+		j.Observer.Observe(Failed{Account: r.Account, Authorized: r.Memory.known(), Protocol: r.protocol(), Sink: r.sinkName(),
 			Timeout: j.Timeout, Err: err})
 	} else {
 		res.Status = r.outcome()
