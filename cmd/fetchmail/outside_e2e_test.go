@@ -42,6 +42,7 @@ func into(s *mailtest.POP3, label string) string {
 // TestDaemonSeenFromOutside goes through --status, --healthcheck and metrics in the life of a daemon: none, alive, with an account in
 // trouble, reloaded, killed, ended.
 func TestDaemonSeenFromOutside(t *testing.T) {
+	t.Parallel()
 	good, bad := startPOP3(t, mailtest.Letters(3)...), startPOP3(t)
 	bad.On("PASS", mailtest.POP3Reply("-ERR no\x1b[2J"))
 	c := newClient(t, binary(t))
@@ -159,6 +160,7 @@ func TestDaemonSeenFromOutside(t *testing.T) {
 // TestWatchedFolderSeenFromOutside is about accounts with idle: the folder is told, and that it is connected is part of
 // being healthy.
 func TestWatchedFolderSeenFromOutside(t *testing.T) {
+	t.Parallel()
 	s := mailtest.NewIMAP()
 	s.Caps = []string{"IMAP4rev1", "IDLE", "UIDPLUS"}
 	s.Folder("alice", "lists")
@@ -287,6 +289,7 @@ func TestLogAsJSON(t *testing.T) {
 // TestBarOnATerminal reads a message of a slow server on a terminal: there is a bar, in colors if they are wanted, it heeds the
 // width of the window, and what stays on the screen is what is written without a terminal.
 func TestBarOnATerminal(t *testing.T) {
+	t.Parallel()
 	const blocks = 12
 	text := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 500)
 	header := "From: a@example.org\r\nTo: b@example.org\r\nSubject: long\r\n\r\n"

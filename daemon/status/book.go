@@ -285,6 +285,7 @@ func (w *watcher) idling(on bool, now time.Time) {
 	if w.idle == on {
 		return
 	}
+	w.a.Connected = now
 	if w.idle = on; !on {
 		w.a.Idling = 0
 		w.begun = now

@@ -13,19 +13,19 @@ const (
 	// late is how long the next round may be overdue.
 	late = time.Minute
 	// away is the shortest time for which an idle account may be without a connection.
-	away = 5 * time.Minute
+	away = 15 * time.Minute
 )
 
 // Health is nil if the daemon does its work: the next round is not overdue, no poll is stuck and no account that is to
-// wait for new mail has been without a connection for longer than a round takes. Mail servers that refuse us are no
-// concern of it.
+// wait for new mail has been without a connection for longer than the interval, and fifteen minutes at least. Other
+// mail servers that refuse us are no concern of it.
 func (s *Status) Health(now time.Time) error {
 	patience := time.Duration(s.Patience)*time.Second + late
 	if !s.NextPoll.IsZero() {
 		if d := now.Sub(s.NextPoll); d > late {
 			return fmt.Errorf("the next poll is overdue for %s", Span(d))
 		}
-	} else if d := now.Sub(s.Active); d > patience && !s.waits() {
+	} else if d := now.Sub(s.Active); d > patience {
 		return fmt.Errorf("no sign of life for %s", Span(d))
 	}
 	for i := range s.Accounts {
@@ -34,28 +34,21 @@ func (s *Status) Health(now time.Time) error {
 			continue
 		}
 		d := now.Sub(a.Active)
-		if a.Polling > 0 && d > patience {
+		switch {
+		case a.Polling > 0 && d > patience:
 			return fmt.Errorf("the poll of %s has been stuck for %s", a.name(), Span(d))
+		case a.Polling > 0 || !a.Idle:
+			continue
 		}
-		seen := a.LastSuccess
+		seen := a.Connected
 		if seen.IsZero() {
 			seen = s.Started
 		}
-		if gone := now.Sub(seen); a.Idle && gone > max(time.Duration(s.Interval)*time.Second, away)+patience {
+		if gone := now.Sub(seen); gone > max(time.Duration(s.Interval)*time.Second, away) {
 			return fmt.Errorf("%s has not been connected for %s", a.name(), Span(gone))
 		}
 	}
 	return nil
-}
-
-// waits tells whether a connection waits for new mail, which may last for ever.
-func (s *Status) waits() bool {
-	for i := range s.Accounts {
-		if s.Accounts[i].Idling > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // Failing counts the accounts whose last poll went wrong.

@@ -50,6 +50,7 @@ type Account struct {
 
 	Polling     int       `json:"polling"`               // 1 while a poll is under way
 	Idling      int       `json:"idling"`                // 1 while its connection waits for new mail
+	Connected   time.Time `json:"connected,omitzero"`    // when it began or ceased to wait last
 	Active      time.Time `json:"active,omitzero"`       // last sign of life
 	LastPoll    time.Time `json:"last_poll,omitzero"`    // end of the last poll, or of the last look at an idle mailbox
 	LastSuccess time.Time `json:"last_success,omitzero"` // ... that went well

@@ -69,7 +69,7 @@ func TestAccountsAreCounted(t *testing.T) {
 				return a.Idling == 1 && !a.LastSuccess.IsZero() && a.Result == "success" && len(a.Polls) == 0
 			}},
 		{"idling, connection lost", []poll.Event{poll.Started{}, poll.Idling{On: true}, poll.Idling{}, poll.Finished{Status: poll.Socket}},
-			func(a Account) bool { return a.Idling == 0 && a.Failing == 1 }},
+			func(a Account) bool { return a.Idling == 0 && a.Failing == 1 && !a.Connected.IsZero() }},
 		{"idling, ended without a word", []poll.Event{poll.Started{}, poll.Idling{On: true}, poll.Finished{Status: poll.Success}},
 			func(a Account) bool { return a.Idling == 0 && a.Polling == 0 }},
 		{"busy server", []poll.Event{poll.Started{}, poll.Finished{Status: poll.ServerBusy}}, func(a Account) bool { return a.Polls["serverbusy"] == 1 }},
@@ -242,10 +242,13 @@ func TestHealth(t *testing.T) {
 		{"silent", Status{Active: begin}, 12 * time.Minute, "no sign of life for 12m 0s"},
 		{"one stuck", Status{NextPoll: at(time.Hour), Accounts: []Account{{Label: "b", User: "a", Polling: 1, Active: begin}}}, 12 * time.Minute,
 			"the poll of a at b has been stuck for 12m 0s"},
-		{"waiting for a day", Status{Active: begin, Accounts: []Account{{Polling: 1, Idling: 1, Idle: true, Active: begin}}}, 24 * time.Hour, ""},
 		{"waiting beside rounds", Status{NextPoll: at(24 * time.Hour), Accounts: []Account{{Polling: 1, Idling: 1, Idle: true}}}, 24 * time.Hour, ""},
 		{"cannot wait", Status{Started: begin, NextPoll: at(time.Hour), Accounts: []Account{{Label: "b", User: "a", Idle: true}}}, 20 * time.Minute,
 			"a at b has not been connected for 20m 0s"},
+		{"lost after a long time", Status{NextPoll: at(time.Hour), Accounts: []Account{{Idle: true, Connected: begin}}}, 10 * time.Minute, ""},
+		{"long lost", Status{NextPoll: at(time.Hour), Accounts: []Account{{Label: "b", User: "a", Idle: true, Connected: begin}}}, 16 * time.Minute,
+			"a at b has not been connected for 16m 0s"},
+		{"lost, reads a large message", Status{NextPoll: at(time.Hour), Accounts: []Account{{Idle: true, Polling: 1, Active: at(40 * time.Minute)}}}, 45 * time.Minute, ""},
 		{"will wait", Status{Started: begin, NextPoll: at(time.Hour), Accounts: []Account{{Idle: true}}}, 10 * time.Minute, ""},
 		{"refused", Status{NextPoll: at(time.Hour), Accounts: []Account{{Failing: 7}}}, time.Minute, ""},
 	} {
