@@ -8,6 +8,8 @@ import (
 
 const fromWord = "From "
 
+var quoteMark = []byte(">")
+
 // quoter puts ">" before lines that begin with any number of ">" and "From " (mboxrd), and ends a message with an
 // empty line.
 type quoter struct {
@@ -57,7 +59,7 @@ func (q *quoter) lineStart(p []byte) []byte {
 	switch c := p[0]; {
 	case c == fromWord[q.matched]:
 		if q.matched++; q.matched == len(fromWord) {
-			q.put([]byte(">"))
+			q.put(quoteMark)
 			q.release()
 		}
 		return p[1:]
