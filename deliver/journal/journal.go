@@ -74,21 +74,44 @@ func New(path string) (*Message, error) {
 	if !cuttable(path) {
 		return Unnamed()
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(Beside(path))+"*")
-	if errors.Is(err, fs.ErrPermission) {
-		m, err := Unnamed()
-		if err == nil {
-			m.path = path
+	for {
+		f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(Beside(path))+"*")
+		if errors.Is(err, fs.ErrPermission) {
+			m, err := Unnamed()
+			if err == nil {
+				m.path = path
+			}
+			return m, err
 		}
-		return m, err
+		if err != nil {
+			return nil, err
+		}
+		ours, err := claim(f)
+		if ours {
+			return &Message{f: f, path: path, name: f.Name()}, nil
+		}
+		os.Remove(f.Name())
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
 	}
+}
+
+// claim locks a new file. It is not ours if somebody who looks for torn messages was faster and took it for forgotten.
+func claim(f *os.File) (ours bool, err error) {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if err != nil {
-		return nil, err
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = nil
+		}
+		return false, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	fi, err := f.Stat()
+	if err != nil {
+		return false, err
 	}
-	return &Message{f: f, path: path, name: f.Name()}, nil
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	return !ok || st.Nlink > 0, nil
 }
 
 // Unnamed begins a message in a file without a name in the directory for temporary files.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -48,6 +49,32 @@ func TestTornMessageOfADeadProcessIsCutOff(t *testing.T) {
 		if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
 			t.Errorf("%s: %d files", c.name, len(left))
 		}
+	}
+}
+
+// A gathered file that another process has taken for forgotten, before its owner could lock it, is given up.
+func TestClaim(t *testing.T) {
+	for name, c := range map[string]struct {
+		other func(f *os.File)
+		want  bool
+	}{
+		"alone":   {func(*os.File) {}, true},
+		"removed": {func(f *os.File) { os.Remove(f.Name()) }, false},
+		"locked": {func(f *os.File) {
+			g, _ := os.Open(f.Name())
+			syscall.Flock(int(g.Fd()), syscall.LOCK_EX)
+			t.Cleanup(func() { g.Close() })
+		}, false},
+	} {
+		f, err := os.CreateTemp(t.TempDir(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.other(f)
+		if ours, err := claim(f); err != nil || ours != c.want {
+			t.Errorf("%s: %v, %v", name, ours, err)
+		}
+		f.Close()
 	}
 }
 
