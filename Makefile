@@ -4,7 +4,7 @@
 # make check   what must be clean before a change lands: format, vet, staticcheck, generated files, tests, fuzz smoke
 # make fuzz    every fuzz target for FUZZTIME
 # make bench   all benchmarks
-# make install binary, man page and completions below PREFIX (and DESTDIR)
+# make install binary, man page, completions and systemd units below PREFIX (and DESTDIR)
 
 VERSION  ?= 0.1.0-dev
 PREFIX   ?= /usr/local
@@ -16,6 +16,7 @@ STATIC     = $(GO) tool -modfile=.ci/tools.mod staticcheck
 bin       := $(DESTDIR)$(PREFIX)/bin
 man       := $(DESTDIR)$(PREFIX)/share/man/man1
 share     := $(DESTDIR)$(PREFIX)/share
+systemd   := $(DESTDIR)$(PREFIX)/lib/systemd
 
 .PHONY: all build demo test needs check lint generated fuzz bench install clean
 
@@ -42,6 +43,7 @@ lint:
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted: $$bad"; exit 1; }
 	$(GO) vet ./...
 	$(STATIC) ./...
+	.ci/units
 
 # The files that come from the option table must be what the table says now.
 generated:
@@ -62,6 +64,11 @@ install: build
 	install -m 644 contrib/completions/fetchmail.bash $(share)/bash-completion/completions/fetchmail
 	install -m 644 contrib/completions/_fetchmail $(share)/zsh/site-functions/
 	install -m 644 contrib/completions/fetchmail.fish $(share)/fish/vendor_completions.d/
+	install -d $(systemd)/system $(systemd)/user $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	sed 's|@bindir@|$(PREFIX)/bin|' contrib/systemd/fetchmail.service >$(systemd)/system/fetchmail.service
+	sed 's|@bindir@|$(PREFIX)/bin|' contrib/systemd/user/fetchmail.service >$(systemd)/user/fetchmail.service
+	chmod 644 $(systemd)/system/fetchmail.service $(systemd)/user/fetchmail.service
+	install -m 644 contrib/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/fetchmail.conf
 
 clean:
 	rm -rf bin

@@ -38,9 +38,16 @@ func (a *account) findSecret() auth.Secret {
 		from = append(from, auth.Command(u.PasswordEval))
 	}
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
-		from = append(from, auth.Credential(dir, u.Remote+"@"+s.Name, s.Name))
+		from = append(from, auth.Credential(dir, credentials(u.Remote, s.Name)...))
 	}
 	return auth.First(append(from, a.typed)...)
+}
+
+// credentials are the names under which systemd may have the password. The prefix is there where it was told to take a
+// whole folder, as in our unit: LoadCredential=password:FOLDER.
+func credentials(user, label string) []string {
+	const folder = "password_"
+	return []string{user + "@" + label, label, folder + user + "@" + label, folder + label}
 }
 
 // name is how people are asked for the password.
