@@ -155,6 +155,8 @@ func (p *program) look() (s *status.Status, code int, err error) {
 	switch {
 	case h == nil && stale && rerr == nil:
 		return s, statusNoDaemon, fmt.Errorf("the daemon at %d has died; this is the last that it told, %s ago", s.PID, status.Span(time.Since(s.Updated)))
+	case h == nil && stale:
+		return nil, statusNoDaemon, fmt.Errorf("no daemon is running; %s was left by a process that has died", p.config.PIDFile)
 	case h == nil:
 		return nil, statusNoDaemon, errors.New("no daemon is running")
 	case !h.Daemon:

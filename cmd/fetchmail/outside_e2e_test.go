@@ -112,6 +112,10 @@ func TestDaemonSeenFromOutside(t *testing.T) {
 		t.Error("the old socket is still there")
 	}
 
+	c.write(t, ".fetchmail.status", "{")
+	expect("a broken file", c.run(t, "--status"), 6, "cannot read the status of the daemon at ")
+	expect("a broken file, health", c.run(t, "--healthcheck"), 1, "cannot read the status of the daemon at ")
+
 	c.rc(t, "poll localhost protokoll imap\n")
 	syscall.Kill(pid, syscall.SIGUSR1)
 	await(t, "a record that the rcfile is broken", func() bool { return strings.Contains(c.read(t, "log"), "the old configuration stays in force") })
@@ -119,6 +123,7 @@ func TestDaemonSeenFromOutside(t *testing.T) {
 		t.Errorf("metrics after a broken change: %s", text)
 	}
 	c.rc(t, rc)
+	await(t, "the status file is whole again", func() bool { s := c.told(t); return s.Running && len(s.Accounts) == 2 })
 
 	syscall.Kill(pid, syscall.SIGKILL)
 	await(t, "the daemon is dead", func() bool {
@@ -138,6 +143,11 @@ func TestDaemonSeenFromOutside(t *testing.T) {
 		t.Errorf("metrics after the crash: %s", text)
 	}
 	c.run(t, "--quit")
+	c.write(t, ".fetchmail.pid", "99999999\n")
+	expect("a stale pidfile", c.run(t, "--status"), 8, "was left by a process that has died")
+	if err := os.Remove(filepath.Join(c.home, ".fetchmail.pid")); err != nil {
+		t.Errorf("asking has removed the pidfile: %v", err)
+	}
 	expect("ended", c.run(t, "--status"), 8, "no daemon is running")
 	for _, name := range []string{".fetchmail.status", ".fetchmail.status.new", "elsewhere"} {
 		if _, err := os.Lstat(filepath.Join(c.home, name)); err == nil {
@@ -231,6 +241,9 @@ func TestUnsafeMetricsAreRefused(t *testing.T) {
 	c := newClient(t, binary(t))
 	c.rc(t, "set metrics \"0.0.0.0:9110\"\npoll x proto pop3 user a there with password b is user1 here\n")
 	if r := c.run(t); r.code != 5 || !strings.Contains(r.stderr, "can be reached from other machines") {
+		t.Error(r)
+	}
+	if r := c.run(t, "--configcheck"); r.code != 5 || !strings.Contains(r.stdout, "can be reached from other machines") {
 		t.Error(r)
 	}
 }

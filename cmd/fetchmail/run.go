@@ -267,6 +267,11 @@ func (p *program) configCheck() error {
 		in.Config, in.Warnings, in.Refused = rcfile.Resolve(file, p.line, p.env())
 	}
 	found := rcfile.Check(in)
+	if in.Config != nil {
+		if _, err := metrics.Parse(in.Config.Metrics, p.Home); err != nil {
+			found = append(found, rcfile.Finding{File: p.rc, Severity: "error", Message: err.Error()})
+		}
+	}
 	if err := rcfile.WriteFindings(p.out, found, p.line.ConfigCheck == "json"); err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"go.uber.org/goleak"
 
 	"fetchmail/daemon/status"
@@ -115,6 +117,20 @@ func TestMetricsTellNoAddressesUnlessAsked(t *testing.T) {
 	}
 	if _, text := get(t, m, "localhost", "/metrics"); !strings.Contains(text, `fetchmail_idling{account="bob@example.org@box"} 1`) {
 		t.Error("users were asked for")
+	}
+}
+
+// TestMetricsAreAsPrometheusWantsThem has the names, units and help texts checked by the linter of Prometheus.
+func TestMetricsAreAsPrometheusWantsThem(t *testing.T) {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collector{sample, false})
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil || len(problems) > 0 || len(families) < 15 {
+		t.Errorf("%d families, %v, %v", len(families), problems, err)
 	}
 }
 

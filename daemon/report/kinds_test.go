@@ -282,3 +282,19 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+func FuzzLog(f *testing.F) {
+	f.Add(evil[:80])
+	f.Add("\u2028\u2029\x7f\ufeff")
+	f.Fuzz(func(t *testing.T, text string) {
+		var out strings.Builder
+		NewLog(&out, 0).Info(text, "event", "x"+text, "user", text)
+		if strings.Count(out.String(), "\n") != 1 || harmless(out.String()) != "" {
+			t.Fatalf("%s: %q", harmless(out.String()), out.String())
+		}
+		var rec map[string]any
+		if err := json.Unmarshal([]byte(out.String()), &rec); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -31,6 +31,8 @@ func NewLog(w io.Writer, level slog.Level) *slog.Logger {
 
 // records is what turns lines into records.
 type records struct {
+	out, errs slog.Handler // of the two streams, once they are needed
+
 	event string // what the next lines are about
 	level slog.Level
 	attrs []slog.Attr
@@ -53,11 +55,7 @@ func (c *records) about(event string, level slog.Level, attrs ...slog.Attr) {
 func (r *Reporter) record(w io.Writer, line string) {
 	c := &r.records
 	c.told = true
-	least := slog.LevelInfo
-	if r.Verbose > 0 {
-		least = slog.LevelDebug
-	}
-	h := NewLog(w, least).Handler()
+	h := c.handler(r, w)
 	ctx := context.Background()
 	if !h.Enabled(ctx, c.level) {
 		return
@@ -66,6 +64,22 @@ func (r *Reporter) record(w io.Writer, line string) {
 	rec.AddAttrs(slog.String("event", c.event))
 	rec.AddAttrs(c.attrs...)
 	h.Handle(ctx, rec) // there is nobody to tell that it cannot be written
+}
+
+// handler is the one for a stream.
+func (c *records) handler(r *Reporter, w io.Writer) slog.Handler {
+	h := &c.errs
+	if w == r.Out {
+		h = &c.out
+	}
+	if *h == nil {
+		least := slog.LevelInfo
+		if r.Verbose > 0 {
+			least = slog.LevelDebug
+		}
+		*h = NewLog(w, least).Handler()
+	}
+	return *h
 }
 
 // gather takes a part of a progress line and makes a record of it when it is complete.
