@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +48,7 @@ type Edit struct {
 func (b *box) deliver(ctx context.Context, m *protocols.Message) (Verdict, error) {
 	b.Observer.Observe(Reading{Account: b.Account, Num: m.Item.Num, Total: b.total, Header: m.HeaderSize,
 		Size: m.Item.Size, Read: int64(len(m.Header))})
-	h, err := header.Parse(m.Header)
+	h, err := header.Parse(b.headerOf(m))
 	switch {
 	case m.Item.Num == 1 && h.Has("X-IMAP"): // a mail folder's own first message
 		b.Observer.Observe(Retained{})
@@ -75,6 +74,14 @@ func (b *box) deliver(ctx context.Context, m *protocols.Message) (Verdict, error
 		return Verdict{Record: true, Delete: !b.Rules.Keep, Seen: true}, nil
 	}
 	return b.carry(ctx, m, h, to)
+}
+
+// headerOf is the header with the line ends that forcecr asks for, as the reference looks at it.
+func (b *box) headerOf(m *protocols.Message) []byte {
+	if !b.Edit.Lines.ForceCR {
+		return m.Header
+	}
+	return text.Lines{ForceCR: true}.Apply(m.Header)
 }
 
 // keepIt ends a message that stays on the server as it is.
@@ -115,23 +122,11 @@ func (b *box) sender(m *protocols.Message, h *header.Block) string {
 	case m.Sender != "" && (b.Edit.LocalSender || strings.Contains(m.Sender, "@")):
 		return m.Sender
 	case m.Sender != "":
-		return m.Sender + "@" + literal(b.Host)
+		return m.Sender + "@" + header.Literal(b.Host)
 	case b.Edit.LocalSender:
 		return h.LocalSender(rewrite, b.Host, b.Edit.NoSender)
 	}
-	return h.Sender(rewrite, b.Host, b.User+"@"+b.Host)
-}
-
-// literal is a host as the domain of an address: RFC 5321, section 4.1.3.
-func literal(host string) string {
-	ip, err := netip.ParseAddr(host)
-	switch {
-	case err != nil:
-		return host
-	case ip.Is4():
-		return "[" + host + "]"
-	}
-	return "[IPv6:" + host + "]"
+	return h.Sender(rewrite, b.Host, b.User)
 }
 
 // carry moves one message through the sink and settles it.
@@ -290,7 +285,10 @@ func (b *box) write(m *protocols.Message, h *header.Block, to route.Result, know
 	}
 	src := &source{body: m.Body, watch: b.Observer}
 	body := b.decoder(h, w)
-	_, err := io.CopyBuffer(struct{ io.Writer }{body}, src, b.buffer())
+	_, err := body.Write(h.Rest())
+	if err == nil {
+		_, err = io.CopyBuffer(struct{ io.Writer }{body}, src, b.buffer())
+	}
 	if src.err != nil {
 		return src.err
 	}

@@ -104,7 +104,7 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 	if err != nil {
 		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
 	}
-	if _, err := m.Write(envelope(e.From, to)); err != nil {
+	if _, err := m.Write(envelope(e, to)); err != nil {
 		m.Close()
 		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
 	}
@@ -126,8 +126,12 @@ func (s *Sink) message() (*journal.Message, error) {
 	return journal.New(s.opts.Path)
 }
 
-func envelope(from string, to []string) []byte {
-	b := fmt.Appendf(nil, "MAIL FROM:<%s>\r\n", from)
+func envelope(e deliver.Envelope, to []string) []byte {
+	b := fmt.Appendf(nil, "MAIL FROM:<%s>", e.From)
+	if e.Body != "" {
+		b = fmt.Appendf(b, " BODY=%s", e.Body)
+	}
+	b = append(b, "\r\n"...)
 	for _, a := range to {
 		b = fmt.Appendf(b, "RCPT TO:<%s>\r\n", a)
 	}

@@ -31,7 +31,7 @@ var (
 	kind = sinktest.Kind
 )
 
-const one = "MAIL FROM:<dora@far.example.org>\r\nRCPT TO:<joe@localhost>\r\nDATA\r\nSubject: s\r\n\r\n..\r\n..dot\r\n.\r\n"
+const one = "MAIL FROM:<dora@far.example.org> BODY=8BITMIME\r\nRCPT TO:<joe@localhost>\r\nDATA\r\nSubject: s\r\n\r\n..\r\n..dot\r\n.\r\n"
 
 func TestMessagesAreAppended(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
@@ -155,7 +155,7 @@ func TestTwoWritersDoNotMix(t *testing.T) {
 	wg.Wait()
 	got, _ := os.ReadFile(path)
 	for i, m := range strings.SplitAfter(string(got), "\r\n.\r\n") {
-		if i < 40 && m != "MAIL FROM:<dora@far.example.org>\r\nRCPT TO:<joe@localhost>\r\nDATA\r\n"+strings.Repeat("line\r\n", 30000)+".\r\n" {
+		if i < 40 && m != "MAIL FROM:<dora@far.example.org> BODY=8BITMIME\r\nRCPT TO:<joe@localhost>\r\nDATA\r\n"+strings.Repeat("line\r\n", 30000)+".\r\n" {
 			t.Fatalf("message %d is mixed", i)
 		}
 	}
@@ -221,7 +221,7 @@ func TestKill(t *testing.T) {
 	if !ok {
 		t.Fatal("the last message is missing")
 	}
-	whole := "MAIL FROM:<dora@far.example.org>\r\nRCPT TO:<joe@localhost>\r\nDATA\r\n" + crashText + ".\r\n"
+	whole := "MAIL FROM:<dora@far.example.org> BODY=8BITMIME\r\nRCPT TO:<joe@localhost>\r\nDATA\r\n" + crashText + ".\r\n"
 	n := 0
 	for ; strings.HasPrefix(rest, whole); n++ {
 		rest = rest[len(whole):]

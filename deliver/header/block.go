@@ -54,7 +54,7 @@ func Parse(raw []byte) (*Block, error) {
 			at = len(b.text)
 			b.text = appendWithout(b.text, line, 0)
 		}
-		if !b.add(at, at+len(line)-bytes.Count(line, []byte{0})) && err == nil {
+		if !b.add(at, at+len(line)-bytes.Count(line, []byte{0}), isFold(line)) && err == nil {
 			err = fmt.Errorf("%w in line %d", ErrBad, n)
 		}
 		pos = next
@@ -62,11 +62,12 @@ func Parse(raw []byte) (*Block, error) {
 	return b, err
 }
 
-// add notes the line of text between two offsets, and tells whether it can stand in a header.
-func (b *Block) add(pos, end int) bool {
+// add notes the line of text between two offsets, which may go on with the field before, and tells whether it can stand
+// in a header.
+func (b *Block) add(pos, end int, fold bool) bool {
 	line := b.text[pos:end]
 	f := field{start: pos, nameEnd: pos, value: pos, end: end}
-	if n := len(b.fields); n > 0 && isFold(line) {
+	if n := len(b.fields); n > 0 && fold {
 		b.fields[n-1].end = f.end
 		return true
 	}
@@ -75,7 +76,7 @@ func (b *Block) add(pos, end int) bool {
 		f.nameEnd, f.value = pos+colon, pos+colon+1
 	}
 	b.fields = append(b.fields, f)
-	return colon >= 0 || isFold(line)
+	return colon >= 0 || len(line) > 0 && isSpace(line[0])
 }
 
 // lineEnd is the offset behind the line that begins at pos.
@@ -115,6 +116,14 @@ func (b *Block) lines(f field) []byte { return b.text[f.start:f.end] }
 // is compares names; one with a blank before its colon is another name.
 func (b *Block) is(f field, name string) bool {
 	return f.nameEnd-f.start == len(name) && bytes.EqualFold(b.name(f), []byte(name))
+}
+
+// Rest is what of the bytes given to Parse is text: what follows a line that only seems empty.
+func (b *Block) Rest() []byte {
+	if b.rest == 0 {
+		return nil
+	}
+	return b.raw[b.rest:]
 }
 
 // Raw is the header as it was given to Parse.

@@ -24,7 +24,7 @@ type Edit struct {
 
 var received = []byte("Received:")
 
-// Edit returns the header as it is to be handed on, with the empty line at its end. Line ends within it are those that
+// Edit returns the header as it is to be handed on, with the empty line at its end; Rest goes behind it. Line ends within it are those that
 // were received; what is added ends in CRLF.
 func (b *Block) Edit(e Edit) []byte {
 	out := make([]byte, 0, len(b.text)+len(e.Received)+len(b.text)/8+256)
@@ -48,14 +48,13 @@ func (b *Block) Edit(e Edit) []byte {
 	} else {
 		out = trace(out, e.Received)
 	}
+	if bytes.IndexByte(out, 0) >= 0 { // out of an encoded word
+		out = append(out, "X-Fetchmail-Warning: message has embedded NULs\r\n"...)
+	}
 	if e.Warning != "" {
 		out = append(out, "X-Fetchmail-Warning: "+e.Warning+"\r\n"...)
 	}
-	out = append(out, '\r', '\n')
-	if b.rest > 0 {
-		out = append(out, b.raw[b.rest:]...)
-	}
-	return out
+	return append(out, '\r', '\n')
 }
 
 // trace puts our Received lines into their place.

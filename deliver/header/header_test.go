@@ -112,7 +112,7 @@ func TestEdit(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			raw := []byte(c.in)
 			b, _ := Parse(raw)
-			if got := b.Edit(c.edit); string(got) != c.want {
+			if got := string(b.Edit(c.edit)) + string(b.Rest()); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 			if string(raw) != c.in {
@@ -138,6 +138,21 @@ func TestBadHeaders(t *testing.T) {
 	}
 }
 
+// RFC 5321, section 4.1.3: behind the "@" of the envelope an address stands in brackets. In the header the reference
+// has none.
+func TestSenderAtAServerWithoutAName(t *testing.T) {
+	for in, want := range map[string]string{"From: joe\r\n": "joe@[192.0.2.1]", "Subject: x\r\n": "alice@[192.0.2.1]", "From: joe@h\r\n": "joe@h"} {
+		b, _ := Parse([]byte(in + "\r\n"))
+		if got := b.Sender(false, "192.0.2.1", "alice"); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	b, _ := Parse([]byte("From: joe\r\n\r\n"))
+	if got := b.Sender(true, "192.0.2.1", "alice"); got != "joe@192.0.2.1" {
+		t.Errorf("rewritten: %q", got)
+	}
+}
+
 func TestSender(t *testing.T) {
 	for _, c := range []struct {
 		in                string
@@ -153,14 +168,14 @@ func TestSender(t *testing.T) {
 		{"Sender: loc\r\nFrom: f@h\r\n", "loc@host", "f@h", "f@h"},
 		{"Resent-From: loc\r\nFrom: f@h\r\n", "loc@host", "loc@host", "loc"},
 		{"From: one@h\r\nFrom: two@h\r\n", "two@h", "two@h", "two@h"},
-		{"From: two@h\r\nFrom:\r\n", "none", "none", "none"},
+		{"From: two@h\r\nFrom:\r\n", "none@host", "none@host", "none"},
 		{"From:\r\nReply-To: r@h\r\n", "r@h", "r@h", "r@h"},
-		{"From: <>\r\nReply-To: r@h\r\n", "none", "none", "none"},
+		{"From: <>\r\nReply-To: r@h\r\n", "none@host", "none@host", "none"},
 		{"Apparently-From: a@h\r\n", "a@h", "a@h", "a@h"},
 		{"From: u!x\r\n", "u!x", "u!x", "u!x"},
 		{"From: a@b, c@d\r\n", "a@b", "a@b", "a@b"},
 		{"From: \"a, b\" <c@d>\r\n", "c@d", "c@d", "c@d"},
-		{"Subject: x\r\n", "none", "none", "none"},
+		{"Subject: x\r\n", "none@host", "none@host", "none"},
 	} {
 		b, _ := Parse([]byte(c.in + "\r\n"))
 		if got := b.Sender(true, "host", "none"); got != c.rewritten {

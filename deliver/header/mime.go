@@ -75,9 +75,13 @@ func (b *Block) contentType() (kind, boundary string) {
 	if len(vs) == 0 {
 		return "", ""
 	}
-	v := bytes.TrimLeft(vs[len(vs)-1], " \t\r\n")
+	raw := vs[len(vs)-1]
+	v := trimSpace(raw)
 	switch {
 	case hasPrefixFold(v, "multipart/mixed"):
+		if bytes.IndexByte(raw[:len(raw)-len(v)], '\n') >= 0 { // the reference looks no further than the first line
+			return "", ""
+		}
 		return "", boundaryOf(v)
 	case hasPrefixFold(v, "text/") && len(vs) == 1:
 		return "text", ""
@@ -85,27 +89,29 @@ func (b *Block) contentType() (kind, boundary string) {
 	return "", ""
 }
 
+func trimSpace(v []byte) []byte { return bytes.TrimLeft(v, " \t\r\n\v\f") }
+
 func hasPrefixFold(v []byte, prefix string) bool {
 	return len(v) >= len(prefix) && bytes.EqualFold(v[:len(prefix)], []byte(prefix))
 }
 
 // boundaryOf is the parameter boundary of a Content-Type. The reference takes one without quotes up to the next
-// semicolon or the end of the field, line end included, and lines that begin with "--" and that as delimiters.
+// semicolon or the end of the field, carriage return included, and lines that begin with "--" and that as delimiters.
 func boundaryOf(v []byte) string {
 	for {
 		i := bytes.IndexByte(v, ';')
 		if i < 0 {
 			return ""
 		}
-		v = bytes.TrimLeft(v[i+1:], " \t\r\n")
+		v = trimSpace(v[i+1:])
 		if !hasPrefixFold(v, "boundary") {
 			continue
 		}
-		p := bytes.TrimLeft(v[len("boundary"):], " \t\r\n")
+		p := trimSpace(v[len("boundary"):])
 		if len(p) == 0 || p[0] != '=' {
 			continue
 		}
-		return parameter(bytes.TrimLeft(p[1:], " \t\r\n"))
+		return parameter(trimSpace(p[1:]))
 	}
 }
 
@@ -118,7 +124,10 @@ func parameter(v []byte) string {
 		}
 		return string(in)
 	}
-	in, _, _ := bytes.Cut(v, []byte{';'})
+	in, _, more := bytes.Cut(v, []byte{';'})
+	if !more {
+		in = bytes.TrimSuffix(in, []byte{'\n'})
+	}
 	return string(in)
 }
 

@@ -54,7 +54,7 @@ func TestHostileHeadersAsTheReference(t *testing.T) {
 				b, _ := Parse(h)
 				text := ours.ReplaceAllString(string(reftest.Unstuffed(got.Text)), "Received: TRACE\r\n")
 				text = invoker.ReplaceAllString(text, "To: \r\nSubject: Headerless")
-				want := string(b.Edit(e)) + string(raw[len(h):])
+				want := string(b.Edit(e)) + string(b.Rest()) + string(raw[len(h):])
 				from := b.LocalSender(e.Rewrite, e.Host, me.Username)
 				if text != want && bad < 10 {
 					bad++

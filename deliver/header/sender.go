@@ -2,6 +2,7 @@ package header
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 )
 
@@ -9,18 +10,30 @@ import (
 // Return-Path, Resent-Sender, Sender, Resent-From, From, Reply-To, Apparently-From, that has one. "" is the null sender.
 //
 // rewriting is the option rewrite: local addresses are completed with host first. Without it a local Sender is passed
-// over and any other address gets the host here. fallback is for a message without a usable address: account@host.
-func (b *Block) Sender(rewriting bool, host, fallback string) string {
+// over and any other address gets the host here. A message without a usable address comes from the account at host.
+func (b *Block) Sender(rewriting bool, host, account string) string {
 	a, null := b.sender(rewriting, host)
 	switch {
 	case null:
 		return ""
 	case a == "" || a[0] == '@':
-		return fallback
+		return account + "@" + Literal(host)
 	case !global(a):
-		return a + "@" + host
+		return a + "@" + Literal(host)
 	}
 	return a
+}
+
+// Literal is a host as the domain of an address: RFC 5321, section 4.1.3.
+func Literal(host string) string {
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return host
+	case ip.Is4():
+		return "[" + host + "]"
+	}
+	return "[IPv6:" + host + "]"
 }
 
 // LocalSender is Sender as an MDA and a BSMTP file see it: an address that is local without rewriting stays so.

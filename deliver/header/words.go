@@ -69,13 +69,33 @@ func decodeWord(out []byte, enc byte, text []byte) []byte {
 		if i := bytes.IndexByte(text, '\r'); i >= 0 {
 			text = text[:i]
 		}
-		plain, err := base64.StdEncoding.AppendDecode(out, text)
-		if err != nil {
-			return out // as the reference: nothing at all
-		}
-		return plain
+		return decodeB(out, text)
 	}
 	return append(out, text...)
+}
+
+// decodeB is the encoding B of RFC 2047, section 4.1. It ends with the first padding, whatever follows; one that is damaged
+// before that stands for nothing.
+func decodeB(out, text []byte) []byte {
+	begin := len(out)
+	for ; len(text) > 0; text = text[4:] {
+		if len(text) < 4 {
+			return out[:begin]
+		}
+		group := [4]byte(text)
+		padded := group[2] == '=' || group[3] == '='
+		if group[2] == '=' {
+			group[3] = '='
+		}
+		plain, err := base64.StdEncoding.AppendDecode(out, group[:])
+		if err != nil {
+			return out[:begin]
+		}
+		if out = plain; padded {
+			break
+		}
+	}
+	return out
 }
 
 // decodeQ is the encoding Q of RFC 2047, section 4.2. Damaged escapes stay as they are.

@@ -80,7 +80,7 @@ func poll(t testing.TB, c Config, msgs [][]byte) ([]Message, int) {
 	if rerr != nil {
 		t.Fatalf("reference: %v\n%.2000s", err, said)
 	}
-	got := split(text)
+	got := Split(text)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() < 0 { // killed by a signal, while it had a message in hand
 		n := bytes.Count(said, []byte("reading message "))
@@ -106,11 +106,11 @@ func (c Config) rcfile(port int, out string) string {
 		" user alice password secret is %s here fetchall %s sslproto ''\n %s\n", c.Global, Host, port, c.Server, c.Locals, c.User, to)
 }
 
-var start = regexp.MustCompile(`(?m)^MAIL FROM:<((?s:.*?))>( .*?)?\r?\n((?:RCPT TO:<.*>\r?\n)+)DATA\r?\n`)
+var start = regexp.MustCompile(`(?m)^MAIL FROM:<((?s:.*?))>( BODY=\w+)?\r?\n((?:RCPT TO:<.*>\r?\n)+)DATA\r?\n`)
 var rcpt = regexp.MustCompile(`(?m)^RCPT TO:<(.*)>\r?\n`)
 
-// split reads a BSMTP file.
-func split(b []byte) []Message {
+// Split reads a BSMTP file.
+func Split(b []byte) []Message {
 	var out []Message
 	at := start.FindAllSubmatchIndex(b, -1)
 	for i, m := range at {

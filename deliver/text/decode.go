@@ -63,10 +63,12 @@ func (d *decoder) flush() error {
 	return err
 }
 
-// Close passes on a last line without end and an unfinished escape. A soft line break at the end stays one.
+// Close passes on a last line without end and an unfinished escape, unless that is a soft line break.
 func (d *decoder) Close() error {
 	d.letGo()
-	d.out = append(d.out, d.escape...)
+	if len(d.escape) > 1 && d.escape[1] != '\r' {
+		d.out = append(d.out, d.escape...)
+	}
 	d.escape = d.escape[:0]
 	return d.flush()
 }

@@ -17,13 +17,22 @@ func (l Lines) NewWriter(w io.Writer) io.WriteCloser {
 	return &lineWriter{w: w, opt: l, last: '\n'}
 }
 
+// Apply returns p, a whole text, with the line ends that l asks for.
+func (l Lines) Apply(p []byte) []byte {
+	var out bytes.Buffer
+	w := l.NewWriter(&out)
+	w.Write(p) // a buffer takes everything
+	w.Close()
+	return out.Bytes()
+}
+
 const blockSize = 32 << 10
 
 type lineWriter struct {
 	w    io.Writer
 	opt  Lines
 	buf  []byte
-	last byte // the last octet passed on
+	last byte // the last octet taken
 }
 
 var newline = []byte{'\n'}
@@ -73,8 +82,8 @@ func (l *lineWriter) convert(p []byte) {
 				l.buf = append(l.buf, '\r')
 			}
 			l.buf = append(l.buf, '\n')
-			l.last = '\n'
 		}
+		l.last = sep
 		p = p[i+1:]
 	}
 }

@@ -58,9 +58,6 @@ func TestHostileMIMEAsTheReference(t *testing.T) {
 					// return, is not doubled by the reference.
 					text, want = dots.ReplaceAll(text, nil), dots.ReplaceAll(want, nil)
 				}
-				if c.lines.ForceCR && odd.Match(msgs[n]) {
-					continue // the reference completes line ends before it looks at addresses
-				}
 				if !bytes.Equal(text, want) && bad < 4 {
 					bad++
 					t.Errorf("message %q\nreference %q\nours      %q", msgs[n], text, want)
@@ -72,8 +69,6 @@ func TestHostileMIMEAsTheReference(t *testing.T) {
 		})
 	}
 }
-
-var odd = regexp.MustCompile(`[,<\\\\]\n`)
 
 var dots = regexp.MustCompile(`(?m)^\.+`)
 
@@ -90,6 +85,9 @@ func through(t *testing.T, raw []byte, l Lines, decode bool) (text []byte, kind 
 	if j := bytes.Index(raw, []byte("\n\n")); j >= 0 && j < i {
 		head, body = raw[:j+2], raw[j+2:]
 	}
+	if l.ForceCR { // the reference completes line ends before it looks at addresses
+		head = Lines{ForceCR: true}.Apply(head)
+	}
 	b, _ := header.Parse(head)
 	e := header.Edit{Host: "localhost", RemoteUser: "alice", Rewrite: true, MimeDecode: decode, Received: []byte("Received: TRACE\r\n")}
 	var out bytes.Buffer
@@ -102,6 +100,7 @@ func through(t *testing.T, raw []byte, l Lines, decode bool) (text []byte, kind 
 	}
 	w.Write(b.Edit(e))
 	dw := d.NewWriter(w)
+	dw.Write(b.Rest())
 	dw.Write(body)
 	dw.Close()
 	w.Close()

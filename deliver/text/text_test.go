@@ -18,7 +18,7 @@ func TestLines(t *testing.T) {
 		{"as it is", Lines{}, "a\r\nb\nc\rd\r\r\n\x00", "a\r\nb\nc\rd\r\r\n\x00\r\n"},
 		{"nothing", Lines{}, "", ""},
 		{"stripcr takes every carriage return", Lines{StripCR: true}, "a\r\nb\nc\rd\r\r\ne", "a\nb\ncd\ne\n"},
-		{"stripcr, only a carriage return", Lines{StripCR: true}, "\r", ""},
+		{"stripcr, only a carriage return", Lines{StripCR: true}, "\r", "\n"},
 		{"forcecr", Lines{ForceCR: true}, "a\r\nb\nc\rd\r\r\n\n\ne", "a\r\nb\r\nc\rd\r\r\n\r\n\r\ne\r\n"},
 		{"stripcr wins", Lines{StripCR: true, ForceCR: true}, "a\r\nb\n", "a\nb\n"},
 		{"a last carriage return is no line end", Lines{}, "a\r", "a\r\r\n"},

@@ -261,9 +261,7 @@ func (d *Dovecot) Count(t testing.TB, user, folder string) int {
 // Empty removes a user's folder with all that Dovecot knows of it.
 func (d *Dovecot) Empty(t testing.TB, user, folder string) {
 	t.Helper()
-	if err := os.RemoveAll(d.Maildir(user, folder)); err != nil {
-		t.Fatal(err)
-	}
+	removeAll(t, d.Maildir(user, folder))
 }
 
 // Token makes an OAuth 2 access token (RFC 9068, HS256) that Dovecot accepts for the user with the mechanisms
