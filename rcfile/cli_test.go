@@ -47,6 +47,7 @@ func TestCommandLine(t *testing.T) {
 		{"-Z 571,550", func(c *CommandLine) bool { return slices.Equal(c.User.Antispam, []int{571, 550}) }},
 		{"-Z ,", func(c *CommandLine) bool { return len(c.User.Antispam) == 0 }},
 		{"--sslmode starttls=must --maildir M", func(c *CommandLine) bool { return c.User.SSLMode == "starttls=must" && c.User.Maildir == "M" }},
+		{"--onreject deadletter --deadletter D", func(c *CommandLine) bool { return c.User.OnReject == "deadletter" && c.User.DeadLetter == "D" }},
 		{"-E X-To --auth ssh -P imaps", func(c *CommandLine) bool {
 			return c.Server.Envelope == "X-To" && c.Server.Auth == AuthSSH && c.Server.Service == "imaps"
 		}},

@@ -389,7 +389,7 @@ func newUserRows() []Option {
 			Help: "longest time that an MDA may work on one message", Say: "An MDA may work on a message for %d seconds.",
 			at: func(t target) any { return &t.user.MDATimeout }},
 		{Name: "onreject", Words: w("onreject"), Flags: w("onreject"), Kind: Choice, Arg: "keep|bounce|deadletter", Choices: w("keep", "bounce", "deadletter"),
-			Dump: "onreject", Help: "what to do with messages that are refused for good", Say: "Messages that are refused for good: %s.",
+			Dump: "onreject", Help: "what to do with refused messages (deadletter: name a Maildir)", Say: "Messages that are refused for good: %s.",
 			at: func(t target) any { return &t.user.OnReject }, apply: func(t target, word string) { t.user.OnReject = word }},
 		{Name: "deadletter", Flags: w("deadletter"), Kind: Path, Arg: "directory", Dump: "deadletter",
 			Help: "Maildir for refused messages (with onreject deadletter)", Say: "Refused messages go into the Maildir %s.",

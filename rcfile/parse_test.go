@@ -104,6 +104,9 @@ func TestMeaning(t *testing.T) {
 		{"poll x auth xoauth2 user u", `"auth":"oauthbearer" "remote":"u"`},
 		{"poll x auth implicit", `"auth":"ssh" "password":"joe"`},
 		{"poll x keep moveto Done noforceidle passeval 'pass show x'", `'keep':TRUE "passwordeval":"pass show x" "moveto":"Done" 'forceidle':FALSE`},
+		{"poll x user u onreject keep keep", `"remote":"u" 'keep':TRUE "onreject":"keep"`},
+		{"poll x onreject deadletter D keep", `'keep':TRUE "onreject":"deadletter" "deadletter":"/rc/D"`},
+		{"defaults onreject deadletter D poll x user u", `"remote":"u" "onreject":"deadletter" "deadletter":"/rc/D"`},
 		{"poll x retrieve-error markseen tlsmode 'starttls=may'", `"retrieveerror":"markseen" "sslmode":"starttls=may"`},
 	} {
 		cfg, _, err := understood(t, c.rc)

@@ -123,6 +123,14 @@ func TestErrors(t *testing.T) {
 		{"bounce that could not be sent", poll.Bounced{To: "x", Err: &deliver.Fault{Detail: []string{"Connection errors for this poll:", "name 0: y",
 			"SMTP connect to localhost failed"}}}, "", "fetchmail: Connection errors for this poll:\nname 0: y\n"},
 		{"nobody", poll.NoReceiver{Postmaster: "joe"}, "", "fetchmail: can't even send to joe!\n"},
+		{"login refused after others", poll.Failed{Account: alice, Authorized: true, Err: &protocols.Fault{Kind: protocols.Auth}}, "",
+			"fetchmail: Authorization failure on alice@mail.example.test (previously authorized)\n"},
+		{"login again", poll.Restored{Account: alice}, "", "fetchmail: Authorization OK on alice@mail.example.test\n"},
+		{"notice lost", poll.Unsent{To: "joe", Err: errors.New("cut\x1b")}, "", "fetchmail: cannot send a notice to joe: cut\\x1b\n"},
+		{"notice, no listener", poll.Unsent{To: "joe", Err: &deliver.Fault{Detail: []string{"Connection errors for this poll:", "name 0: y",
+			"SMTP connect to localhost failed"}}}, "", "fetchmail: Connection errors for this poll:\nname 0: y\nfetchmail: SMTP connect to localhost failed\n"},
+		{"dead letter", poll.Filed{Folder: "/dead"}, "", "fetchmail: the refused message is in /dead now\n"},
+		{"dead letter that is none", poll.Filed{Folder: "/dead", Err: errors.New("full")}, "", "fetchmail: cannot put the refused message into /dead: full\n"},
 		{"record", poll.Failed{Err: &poll.LedgerError{Err: errors.New("disk full")}}, "", "fetchmail: cannot record fetched messages: disk full\n"},
 	} {
 		if out, err := told(nil, tt.event); out != tt.out || err != tt.err {
