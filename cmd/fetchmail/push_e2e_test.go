@@ -77,8 +77,8 @@ func dotted(s *mailtest.Push) {
 }
 
 const (
-	etrnRC = "poll mylabel via localhost proto etrn port @PORT@ timeout 5 user u fetchdomains a.example, \"@b.example\"\n"
-	odmrRC = "poll mylabel via localhost proto odmr port @PORT@ timeout 5 user alice password secret fetchdomains a.example, b.example @SMTP@\n"
+	etrnRC = "poll mylabel via localhost proto etrn port @PORT@ timeout 60 user u fetchdomains a.example, \"@b.example\"\n"
+	odmrRC = "poll mylabel via localhost proto odmr port @PORT@ timeout 60 user alice password secret fetchdomains a.example, b.example @SMTP@\n"
 )
 
 func TestETRNAndODMREqualTheReference(t *testing.T) {
@@ -103,7 +103,7 @@ func TestETRNAndODMREqualTheReference(t *testing.T) {
 		{"etrn 550", etrnRC, reply("ETRN", "550 no"), nil},
 		{"etrn 354", etrnRC, reply("ETRN", "354 no"), nil},
 		{"etrn lost", etrnRC, on("ETRN", mailtest.PushDrop), nil},
-		{"etrn silent", strings.Replace(etrnRC, "timeout 5", "timeout 1", 1), on("ETRN", mailtest.PushHang), nil},
+		{"etrn silent", strings.Replace(etrnRC, "timeout 60", "timeout 1", 1), on("ETRN", mailtest.PushHang), nil},
 		{"etrn refused for the second domain", etrnRC, reply("ETRN @b", "458 no"), nil},
 		{"etrn not offered", etrnRC, func(s *mailtest.Push) { s.Extensions = []string{"SIZE"} }, nil},
 		{"etrn verbose", etrnRC, asUsual, []string{"-v"}},
@@ -138,7 +138,7 @@ func TestETRNAndODMREqualTheReference(t *testing.T) {
 		{"odmr 421", odmrRC, reply("ATRN", "421 no"), nil},
 		{"odmr 251", odmrRC, reply("ATRN", "251 no"), nil},
 		{"odmr lost at ATRN", odmrRC, on("ATRN", mailtest.PushDrop), nil},
-		{"odmr silent at ATRN", strings.Replace(odmrRC, "timeout 5", "timeout 1", 1), on("ATRN", mailtest.PushHang), nil},
+		{"odmr silent at ATRN", strings.Replace(odmrRC, "timeout 60", "timeout 1", 1), on("ATRN", mailtest.PushHang), nil},
 		{"odmr not offered", odmrRC, func(s *mailtest.Push) { s.Extensions = []string{"AUTH CRAM-MD5"} }, nil},
 		{"odmr nothing about AUTH", odmrRC, func(s *mailtest.Push) { s.Extensions = []string{"ATRN"} }, nil},
 		{"odmr lost at AUTH", odmrRC, on("AUTH", mailtest.PushDrop), nil},
@@ -166,7 +166,7 @@ var saslLines = regexp.MustCompile(`(?m)^(fetchmail: ODMR(?:< 334 |> ))[A-Za-z0-
 
 // Where the reference lets internal numbers escape, gives up too early or calls a broken session a success.
 func TestETRNAndODMRDifferFromTheReferenceOnPurpose(t *testing.T) {
-	quick := strings.Replace(odmrRC, "timeout 5", "timeout 1", 1)
+	quick := strings.Replace(odmrRC, "timeout 60", "timeout 1", 1)
 	for _, tt := range []struct {
 		name, rc string
 		script   func(*mailtest.Push)
@@ -176,7 +176,7 @@ func TestETRNAndODMRDifferFromTheReferenceOnPurpose(t *testing.T) {
 		{"a refused greeting (128)", etrnRC, reply("GREETING", "421 come back later"), 4, "mylabel: the server refuses to talk: 421 come back later"},
 		{"no EHLO (128)", etrnRC, reply("EHLO", "502 what"), 4, "mylabel's SMTP listener does not support ESMTP"},
 		{"lost at EHLO (129)", etrnRC, on("EHLO", mailtest.PushDrop), 2, "socket error while fetching from u@mylabel"},
-		{"silent before the greeting (4)", strings.Replace(etrnRC, "timeout 5", "timeout 1", 1), on("GREETING", mailtest.PushHang), 2, "socket error"},
+		{"silent before the greeting (4)", strings.Replace(etrnRC, "timeout 60", "timeout 1", 1), on("GREETING", mailtest.PushHang), 2, "socket error"},
 		{"a refused QUIT (128)", etrnRC, reply("QUIT", "500 what"), 4, ""},
 		{"a refused password (128)", strings.Replace(odmrRC, "secret", "wrong", 1), asUsual, 3, "AUTH CRAM-MD5 refused: 535"},
 		{"a mailbox in use (8)", odmrRC, reply("ATRN", "451 later"), 14, "Unable to process ATRN request now"},
@@ -264,6 +264,67 @@ func TestETRNAtPostfix(t *testing.T) {
 	c.rc(t, fmt.Sprintf("poll localhost proto etrn port %d user u fetchdomains elsewhere.example\n", p.SMTP))
 	if r := c.run(t); r.code != 3 || !strings.Contains(r.stderr, "Node elsewhere.example not allowed: 459") {
 		t.Errorf("a domain that is not ours there: %s", r)
+	}
+}
+
+// SECURITY: what is asked for is had, or nothing is said. Postfix is a real peer for STARTTLS.
+func TestETRNAndODMRUnderTLS(t *testing.T) {
+	p := real.StartPostfix(t, real.PostfixOptions{TLS: true})
+	ca := mailtest.NewCA(t, "Test CA")
+	cert := ca.Issue(t, mailtest.CertSpec{CommonName: "localhost", Names: []string{"localhost"}})
+	trust, err := os.ReadFile(ca.File(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	postfix, err := os.ReadFile(p.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    string
+		wrapped bool
+		options string
+		trust   []byte
+		code    int
+	}{
+		{"etrn, STARTTLS", false, "sslmode starttls=must", postfix, 3},
+		{"etrn, STARTTLS by sslproto", false, "sslproto tls1.2+", postfix, 3},
+		{"etrn, STARTTLS, not trusted", false, "sslmode starttls=must", trust, 2},
+		{"odmr, ssl", true, "ssl", trust, 0},
+		{"odmr, ssl, not trusted", true, "ssl", postfix, 2},
+		{"odmr, STARTTLS", false, "sslmode starttls=must", trust, 0},
+		{"odmr, STARTTLS where it is offered", false, "sslmode starttls=may", trust, 0},
+		{"odmr, STARTTLS, not trusted", false, "sslmode starttls=may", postfix, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := mailtest.NewPush()
+			s.TLS, s.Wrapped, s.Secured = cert.Config(), tt.wrapped, []string{"AUTH PLAIN", "ATRN"}
+			if err := s.Start(""); err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			l, err := mailtest.StartSMTP(mailtest.SMTPOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			port := s.Port()
+			proto, _, _ := strings.Cut(tt.name, ",")
+			if proto == "etrn" {
+				port = strconv.Itoa(p.SMTP)
+			}
+			c := newClient(t, binary(t))
+			c.write(t, "ca.pem", string(tt.trust))
+			c.rc(t, fmt.Sprintf("poll localhost proto %s port %s user alice password secret fetchdomains a.example smtphost 127.0.0.1/%s sslcertfile %s %s\n",
+				proto, port, l.Port(), filepath.Join(c.home, "ca.pem"), tt.options))
+			r := c.run(t, "-v")
+			if r.code != tt.code { // Postfix has nothing for that domain: 459
+				t.Errorf("want exit %d: %s", tt.code, r)
+			}
+			if secure := tt.code != 2; strings.Contains(r.stdout, "TRN a.example") != secure || proto == "odmr" && strings.Contains(r.stdout, "AUTH PLAIN *") != secure {
+				t.Errorf("%s", r)
+			}
+		})
 	}
 }
 
