@@ -311,3 +311,49 @@ func subject(text []byte) string {
 	s, _, _ = strings.Cut(s, "\r\n")
 	return s
 }
+
+// TestARefusedMessageIsNeverHeldWhole has a large one refused after its text, so that it has to be fetched again.
+func TestARefusedMessageIsNeverHeldWhole(t *testing.T) {
+	const size = 48 << 20
+	reports := private()
+	for _, f := range []fate{
+		{user: "onreject deadletter dead"},
+		{options: "set no softbounce\nset no bouncemail\nset postmaster boss", report: "boss"},
+	} {
+		if f.report != "" && !reports {
+			continue // nobody would take it
+		}
+		server := mailtest.NewPOP3(append(refusalText(0, false), strings.Repeat(strings.Repeat("y", 70)+"\r\n", size/72)...))
+		if err := server.Start(""); err != nil {
+			t.Fatal(err)
+		}
+		r := startRefuser(t, nil, false, reports)
+		l, err := mailtest.StartSMTP(mailtest.SMTPOptions{Discard: true, Replies: map[string][]string{"dot": {"554 5.7.1 bad"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.SMTP.Close()
+		r.SMTP = l
+		c := newClient(t, binary(t))
+		c.rc(t, r.rc(server, f.options, f.user))
+		res := c.run(t)
+		if len(server.Left("alice")) > 0 || res.peak > size*3/4 {
+			t.Errorf("%q: %d left, %s", f.user, len(server.Left("alice")), res)
+		}
+		got := 0
+		for _, m := range real.ReadMaildir(t, filepath.Join(c.home, "dead")) {
+			got += len(m.Text)
+		}
+		if f.report != "" {
+			for _, m := range r.reports.Mails() {
+				got += m.Octets
+			}
+		}
+		if got < size*70/72-4096 {
+			t.Errorf("%q: %d octets of %d have arrived: %s", f.user, got, size, res)
+		}
+		t.Logf("%q: at most %.1f MB, %v", f.user, float64(res.peak)/1e6, res.took)
+		r.close()
+		server.Close()
+	}
+}
