@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"text/template"
 	"time"
@@ -210,6 +211,9 @@ func (d *Dovecot) stop() { d.proc.stop() }
 
 // Stop ends Dovecot before the test does; connections are cut.
 func (d *Dovecot) Stop() { d.proc.stop() }
+
+// Signal sends a signal to all processes of the server: SIGSTOP makes one that keeps its connections and says nothing.
+func (d *Dovecot) Signal(sig syscall.Signal) { syscall.Kill(-d.proc.cmd.Process.Pid, sig) }
 
 // Log returns what Dovecot has logged.
 func (d *Dovecot) Log() string {
