@@ -29,8 +29,8 @@ func number(t testing.TB, variable string, otherwise int) int {
 	return n
 }
 
-// prompt is how soon mail must arrive that is announced: far less than any polling interval, far more than it takes.
-const prompt = 15 * time.Second
+// longestWait is how soon mail must arrive that is announced: far less than any polling interval, far more than it takes.
+const longestWait = 15 * time.Second
 
 // watched is a daemon that idles on many mailboxes of a Dovecot.
 type watched struct {
@@ -64,8 +64,8 @@ func (w *watched) drop() {
 func (w *watched) wait(begin time.Time) time.Duration {
 	w.Helper()
 	for w.arrived() < w.sent {
-		if w.running.alive(w.T); time.Since(begin) > prompt {
-			w.Fatalf("%d of %d messages have come after %v", w.arrived(), w.sent, prompt)
+		if w.running.alive(w.T); time.Since(begin) > longestWait {
+			w.Fatalf("%d of %d messages have come after %v", w.arrived(), w.sent, longestWait)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
