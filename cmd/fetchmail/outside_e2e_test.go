@@ -322,15 +322,17 @@ func TestBarOnATerminal(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name  string
+		args  []string
 		env   []string
 		width uint16
 		bar   bool
 		color bool
 	}{
-		{"plain", []string{"TERM=xterm"}, 120, true, true},
-		{"without colors", []string{"TERM=xterm", "NO_COLOR=1"}, 90, true, false},
-		{"dumb", []string{"TERM=dumb"}, 120, false, false},
-		{"narrow", []string{"TERM=xterm"}, 30, false, false},
+		{"plain", nil, []string{"TERM=xterm"}, 120, true, true},
+		{"without colors", nil, []string{"TERM=xterm", "NO_COLOR=1"}, 90, true, false},
+		{"with the dialogue", []string{"-v"}, []string{"TERM=xterm"}, 200, true, true},
+		{"dumb", nil, []string{"TERM=dumb"}, 120, false, false},
+		{"narrow", nil, []string{"TERM=xterm"}, 30, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -340,7 +342,7 @@ func TestBarOnATerminal(t *testing.T) {
 			c.rc(t, into(s, "box"))
 			ctx, cancel := context.WithTimeout(t.Context(), runLimit)
 			defer cancel()
-			cmd := c.command(ctx)
+			cmd := c.command(ctx, tt.args...)
 			cmd.Env = append(cmd.Env, tt.env...)
 			cmd.SysProcAttr.Setpgid = false // the terminal makes it the leader of a session
 			term, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: tt.width})
@@ -357,6 +359,11 @@ func TestBarOnATerminal(t *testing.T) {
 				t.Errorf("bar %v, color %v: %q", tt.bar, tt.color, got)
 			}
 			want := fmt.Sprintf("1 message for alice at box (%d octets).\r\nreading message alice@127.0.0.1:1 of 1 (%d octets) flushed\r\n", len(mail), len(mail))
+			if tt.args != nil { // the dialogue stands between
+				_, want, _ = strings.Cut(want, "\n")
+				got = got[max(strings.Index(got, "reading message"), 0):]
+				got, _, _ = strings.Cut(got, "fetchmail: POP3> DELE")
+			}
 			if got := stays(got); got != want {
 				t.Errorf("what stays on the screen is %q, want %q", got, want)
 			}

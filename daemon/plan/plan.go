@@ -37,7 +37,7 @@ type Facts struct {
 	Logged   bool // standard output is a log: every line gets the program's name
 	Silent   bool
 	Verbose  int
-	Dots     bool              // progress is shown though the option showdots is not set
+	Dots     bool              // progress is shown though the option showdots is not set; a Terminal shows a bar instead
 	Warn     func(line string) // lines for standard error, before polls begin
 	Typed    map[string]string // passwords that were typed in, by user@label
 	Terminal *report.Terminal  // where standard output ends up, for people; nil if it does not
@@ -345,7 +345,7 @@ func (a *account) tasks() []*Task {
 // reporter says what happens in a poll.
 func (a *account) reporter(out, err io.Writer) *report.Reporter {
 	return &report.Reporter{Out: out, Err: err, Host: a.HostName, Version: a.Version, Silent: a.Silent, Verbose: a.Verbose, Check: a.Check,
-		Dots: a.config.ShowDots || a.Dots, Daemon: a.Daemon, Prefix: a.Logged, Now: time.Now,
+		Dots: a.config.ShowDots || a.Dots && a.Terminal == nil, Daemon: a.Daemon, Prefix: a.Logged, Now: time.Now,
 		JSON: a.config.LogFormat == "json", Terminal: a.Terminal}
 }
 

@@ -201,7 +201,6 @@ type watcher struct {
 	begun time.Time
 	idle  bool // waits for new mail
 	open  bool // a message is being read
-	at    time.Time
 }
 
 // Observe takes note of one event.
