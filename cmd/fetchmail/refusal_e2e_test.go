@@ -242,7 +242,10 @@ func TestARefusedMessageHoldsUpNobodyAndIsNotLost(t *testing.T) {
 				}
 			}
 			for _, reply := range []string{"451 4.3.0 later", "then-drop 421 4.3.2 closing", "drop"} {
-				fate{user: "onreject deadletter dead", left: true}.check(t, lmtp, refusal{stage, reply}, reports)
+				for _, f := range []fate{{}, {options: "set no softbounce"}, {user: "onreject deadletter dead"}, {user: "onreject bounce"}} {
+					f.left = true // and nobody is told
+					f.check(t, lmtp, refusal{stage, reply}, reports)
+				}
 			}
 		}
 	}
@@ -252,7 +255,7 @@ func TestARefusedMessageHoldsUpNobodyAndIsNotLost(t *testing.T) {
 func (f fate) check(t *testing.T, lmtp bool, how refusal, reports bool) {
 	t.Helper()
 	name := fmt.Sprintf("LMTP %v, %v, %q, %q", lmtp, how, f.options, f.user)
-	if lmtp && how.stage == "dot" && f.options == "" && f.user == "" {
+	if lmtp && how.stage == "dot" && f.report != "" {
 		f.left = false // as in the reference, softbounce is not for LMTP
 	}
 	server := mailtest.NewPOP3(refusalText(0, false), refusalText(1, false), refusalText(2, false))

@@ -84,6 +84,8 @@ func TestSettle(t *testing.T) {
 		{"spam is treated as refused", []deliver.Status{at(deliver.Spam, deliver.AtMail, 571)}, false, soft, Verdict{}},
 		{"LMTP: a refusal for good deletes it even with softbounce", []deliver.Status{at(deliver.Refused, deliver.AtEnd, 550)}, true, soft, gone},
 		{"LMTP: a refused RCPT is as in SMTP", []deliver.Status{at(deliver.Refused, deliver.AtRcpt, 550)}, true, soft, Verdict{}},
+		{"LMTP: the postmaster has taken it", []deliver.Status{at(deliver.Refused, deliver.AtRcpt, 550), ok}, true, soft, gone},
+		{"the postmaster would take it later", []deliver.Status{at(deliver.Refused, deliver.AtRcpt, 550), at(deliver.Deferred, deliver.AtRcpt, 450)}, false, hard, Verdict{}},
 		{"LMTP: one deferred recipient keeps it", []deliver.Status{ok, at(deliver.Deferred, deliver.AtEnd, 451)}, true, soft, Verdict{}},
 	} {
 		if got := settle(deliver.Outcome{Status: tt.st}, tt.lmtp, tt.rules); got != tt.want {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"fetchmail/deliver"
+	"fetchmail/deliver/header"
+	"fetchmail/deliver/route"
 )
 
 // grave is a dead letter folder.
@@ -146,4 +148,119 @@ func TestOnrejectKeepTellsNobody(t *testing.T) {
 	j.Bounce = func(context.Context, Failure) (string, error) { t.Error("the sender was told"); return "", nil }
 	j.Run(t.Context(), nil)
 	w.expect(t, first(deliver.AtEnd)+"sync; commit; forget u1; forget u3; sink closed")
+}
+
+// TestWhoIsRefusedIsReportedThoughThePostmasterIsPutOff: the postmaster is asked in the same transaction, and may answer
+// that it is too early.
+func TestWhoIsRefusedIsReportedThoughThePostmasterIsPutOff(t *testing.T) {
+	w := &world{mail: letters(1), begin: map[int]error{}, bounced: map[string]bool{}}
+	for i := range 4 {
+		f := refusal(deliver.AtRcpt, deliver.Refused).(*deliver.Fault)
+		f.Outcome.Status = append(f.Outcome.Status, deliver.Status{To: "boss", Stage: deliver.AtRcpt, Reply: deliver.Reply{Code: 450, Text: "450 later"}})
+		w.begin[i] = f
+	}
+	reports := 0
+	for range 3 {
+		j := w.job(Rules{BounceMail: true})
+		j.Bounce = func(_ context.Context, f Failure) (string, error) {
+			if reports++; len(f.Status) != 1 || f.Status[0].To != "joe@localhost" {
+				t.Errorf("%+v", f)
+			}
+			return f.Sender, nil
+		}
+		j.Run(t.Context(), nil)
+	}
+	if reports != 1 || !w.bounced["u1"] {
+		t.Errorf("%d reports, remembered: %v", reports, w.bounced)
+	}
+	for _, l := range w.log {
+		if strings.HasPrefix(l, "delete") {
+			t.Errorf("deleted: %v", w.log)
+		}
+	}
+}
+
+// lmtpSink is a listener that accepts everybody at first and then takes the text for some.
+type lmtpSink struct {
+	*world
+	end []deliver.Class
+}
+
+func (lmtpSink) Name() string { return "/lmtp" }
+func (lmtpSink) Close() error { return nil }
+func (lmtpSink) LMTP() bool   { return true }
+func (s lmtpSink) Begin(context.Context, deliver.Envelope) (deliver.Delivery, error) {
+	return &lmtpText{s}, nil
+}
+
+type lmtpText struct{ lmtpSink }
+
+func (d *lmtpText) Write(p []byte) (int, error) { return len(p), nil }
+func (d *lmtpText) Abort() error                { return nil }
+func (d *lmtpText) Recipients() deliver.Outcome {
+	return deliver.AllAtEnd([]string{"a", "b", "c"}, deliver.Accepted, deliver.Reply{Code: 250})
+}
+func (d *lmtpText) Commit(context.Context) (deliver.Outcome, error) {
+	o := d.Recipients()
+	for i, c := range d.end {
+		o.Status[i].Class, o.Status[i].Reply = c, deliver.Reply{Code: 550, Text: "550 no"}
+	}
+	return o, nil
+}
+
+func TestAReportNamesThoseWhoWereRefusedAndNobodyElse(t *testing.T) {
+	const a, r, d = deliver.Accepted, deliver.Refused, deliver.Deferred
+	for _, tt := range []struct {
+		end  []deliver.Class
+		want string
+	}{
+		{[]deliver.Class{a, a, a}, ""},
+		{[]deliver.Class{a, r, a}, "b"},
+		{[]deliver.Class{r, a, r}, "ac"},
+		{[]deliver.Class{r, r, r}, "abc"},
+		{[]deliver.Class{d, r, a}, "b"},
+		{[]deliver.Class{d, d, a}, ""},
+	} {
+		w := &world{mail: letters(1), bounced: map[string]bool{}}
+		j := w.job(Rules{BounceMail: true, SoftBounce: true})
+		j.Sink = func(string) deliver.Sink { return lmtpSink{w, tt.end} }
+		got := ""
+		j.Route = func(string) Router { return threeRoute{} }
+		j.Bounce = func(_ context.Context, f Failure) (string, error) {
+			for _, s := range f.Status {
+				got += s.To
+			}
+			return f.Sender, nil
+		}
+		j.Run(t.Context(), nil)
+		if got != tt.want {
+			t.Errorf("%v: %q in the report, want %q", tt.end, got, tt.want)
+		}
+	}
+}
+
+type threeRoute struct{}
+
+func (threeRoute) Route(context.Context, *header.Block, string) (route.Result, error) {
+	return route.Result{Recipients: []string{"a", "b", "c"}}, nil
+}
+
+func TestReceivedNamesTheOneWhoWasAccepted(t *testing.T) {
+	b := &box{run: &run{Job: &Job{}}}
+	st := func(to string, c deliver.Class) deliver.Status {
+		return deliver.Status{To: to, Class: c, Stage: deliver.AtRcpt}
+	}
+	for _, tt := range []struct {
+		known []deliver.Status
+		want  string
+	}{
+		{[]deliver.Status{st("a@h", deliver.Accepted)}, "a@h"},
+		{[]deliver.Status{st("a@h", deliver.Accepted), st("b@h", deliver.Accepted)}, ""},
+		{[]deliver.Status{st("a@h", deliver.Refused), st("b@h", deliver.Accepted)}, "b@h"},
+		{[]deliver.Status{st("a@h", deliver.Accepted), st("b@h", deliver.Refused)}, "a@h"},
+	} {
+		if got := b.received(route.Result{Recipients: []string{"a", "b"}}, deliver.Outcome{Status: tt.known}).For; got != tt.want {
+			t.Errorf("%v: for %q, want %q", tt.known, got, tt.want)
+		}
+	}
 }
