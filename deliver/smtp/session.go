@@ -71,12 +71,12 @@ func (s *Sink) open(ctx context.Context) (*session, *deliver.Fault) {
 
 func (s *Sink) lmtp(h host) bool { return s.opts.LMTP || h.unix }
 
-// openHost tries one host: EHLO, and on a new connection HELO if that did not go well.
+// openHost tries one host: EHLO, and on a new connection HELO if that did not go well; LMTP's LHLO twice.
 func (s *Sink) openHost(ctx context.Context, h host) (*session, []string, error) {
 	hello := []string{"EHLO", "HELO"}
 	switch {
 	case s.lmtp(h):
-		hello = []string{"LHLO"}
+		hello = []string{"LHLO", "LHLO"} // RFC 2033, section 4.1: never HELO, with which the reference tries it again
 	case s.opts.HELO:
 		hello = hello[1:]
 	case h.tls == tlsStart: // HELO offers nothing

@@ -828,3 +828,26 @@ func TestConnectionThatWasClosedWhileIdle(t *testing.T) {
 		}
 	}
 }
+
+// TestLMTPIsGreetedTwice: a listener that is busy for a moment costs no mail, and never hears HELO (RFC 2033, section 4.1).
+func TestLMTPIsGreetedTwice(t *testing.T) {
+	for verb, answer := range map[string]string{"ehlo": "421 busy", "banner": "then-drop 421 busy"} {
+		srv := start(t, mailtest.SMTPOptions{LMTP: true, Replies: replies{verb: {answer}}})
+		s := sinkTo(t, srv, Options{LMTP: true})
+		if o, err := send(s, deliver.Envelope{From: "a@b.test", To: []string{"joe"}}, "Subject: s\r\n\r\n"); !o.Delivered() {
+			t.Errorf("%s: %s (%v)", verb, show(o), err)
+		}
+		s.Close()
+		for _, session := range srv.Sessions() {
+			if len(session) > 0 && session[0] != "LHLO client.example.test" {
+				t.Errorf("%s: %q", verb, session)
+			}
+		}
+		srv = start(t, mailtest.SMTPOptions{LMTP: true, Replies: replies{verb: {answer, answer, answer}}})
+		_, err := send(sinkTo(t, srv, Options{LMTP: true}), deliver.Envelope{To: []string{"joe"}}, "")
+		var f *deliver.Fault
+		if !errors.As(err, &f) || f.Kind != deliver.Unreachable || len(srv.Sessions()) != 2 {
+			t.Errorf("%s: %v after %d sessions", verb, err, len(srv.Sessions()))
+		}
+	}
+}
