@@ -85,7 +85,7 @@ func (p *program) facts() plan.Facts {
 	return plan.Facts{
 		HostName: p.host, User: p.User, Home: p.Home, Version: version, Check: p.line.Check, Silent: p.line.Silent,
 		Verbose: p.line.Verbose, Dots: p.dots(), Daemon: p.isDaemon(), Detached: p.detached != nil, Logged: p.logged, Typed: p.typed(),
-		Warn: func(line string) { p.complain("%s", line) }, Watch: p.watch, Terminal: terminal(p.out),
+		Warn: func(line string) { p.complain("%s", line) }, Watch: p.watch, Terminal: terminal(p.out), Explain: explains(p.err),
 	}
 }
 

@@ -36,6 +36,7 @@ type Facts struct {
 	Detached bool // nobody sees the output
 	Logged   bool // standard output is a log: every line gets the program's name
 	Silent   bool
+	Explain  bool // people read standard error
 	Verbose  int
 	Dots     bool              // progress is shown though the option showdots is not set; a Terminal shows a bar instead
 	Warn     func(line string) // lines for standard error, before polls begin
@@ -346,7 +347,7 @@ func (a *account) tasks() []*Task {
 func (a *account) reporter(out, err io.Writer) *report.Reporter {
 	return &report.Reporter{Out: out, Err: err, Host: a.HostName, Version: a.Version, Silent: a.Silent, Verbose: a.Verbose, Check: a.Check,
 		Dots: a.config.ShowDots || a.Dots && a.Terminal == nil, Daemon: a.Daemon, Prefix: a.Logged, Now: time.Now,
-		JSON: a.config.LogFormat == "json", Terminal: a.Terminal}
+		JSON: a.config.LogFormat == "json", Terminal: a.Terminal, Explain: a.Explain || a.Verbose > 0 || a.Logged}
 }
 
 func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {

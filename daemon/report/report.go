@@ -35,6 +35,8 @@ type Reporter struct {
 	// Prefix every progress line with the program's name (logfile, syslog).
 	Prefix bool
 	Now    func() time.Time
+	// Explain adds to failures of TLS what was seen and what can be done, which the reference does not say.
+	Explain bool
 	// JSON makes records of lines.
 	JSON bool
 	// Terminal, if not nil, is where Out ends up; long downloads show a bar there, unless there are Dots.

@@ -142,6 +142,10 @@ func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
 	for _, line := range f.Detail {
 		r.Complain("%s", Clean(line))
 	}
+	var tls *wire.TLSError
+	if errors.As(f, &tls) && r.Explain {
+		r.Complain("%s", Clean(tls.Err.Error()))
+	}
 	if f.Told || r.terse(e, f) {
 		return
 	}

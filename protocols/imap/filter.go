@@ -37,6 +37,11 @@ type byeError struct{ text string }
 
 func (e *byeError) Error() string { return "server says BYE " + e.text }
 
+// lines are the reference's about it, which turns the text into capitals.
+func (e *byeError) lines() []string {
+	return []string{"Received BYE response from IMAP server:  " + strings.ToUpper(e.text)}
+}
+
 // Unwrap makes it an end of the connection.
 func (e *byeError) Unwrap() error { return io.ErrUnexpectedEOF }
 

@@ -271,8 +271,8 @@ func (g *guest) capability() error {
 // secure brings the connection under TLS by STARTTLS, as the policy wants it (RFC 3501, section 6.2.1). What the server
 // said before is forgotten.
 func (g *guest) secure(ctx context.Context) error {
-	if g.o.Dialer.TLS == nil && g.o.StartTLS == Never && g.o.Trace != nil && g.has("STARTTLS") {
-		g.o.Trace(wire.Note, "fetchmail: "+g.o.Host+": WARNING: server offered STARTTLS but sslproto '' given.")
+	if g.o.Dialer.TLS == nil && g.o.StartTLS == Never && g.has("STARTTLS") {
+		g.note("WARNING: server offered STARTTLS but sslproto '' given.")
 	}
 	if g.o.Dialer.TLS != nil || g.o.StartTLS == Never || g.o.StartTLS == May && (g.preauth || !g.has("STARTTLS")) {
 		return nil
@@ -287,7 +287,8 @@ func (g *guest) secure(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return g.insecure(err)
-	case !a.ok() && g.o.StartTLS == May:
+	case !a.ok() && g.o.StartTLS == May: // a clear no; all else may be an attack
+		g.note("opportunistic upgrade to TLS failed, trying to continue")
 		return nil
 	case !a.ok():
 		return g.insecure(fmt.Errorf("server refuses STARTTLS: %q", printable([]byte(a.text))))
@@ -299,8 +300,12 @@ func (g *guest) secure(ctx context.Context) error {
 	if err := g.conn.StartTLS(ctx, policy); err != nil {
 		return g.insecure(err)
 	}
+	g.note("upgrade to TLS succeeded.")
 	return g.capability()
 }
+
+// note is a remark of -v about the server.
+func (g *guest) note(text string) { g.trace(wire.Note, "fetchmail: "+g.o.Host+": "+text) }
 
 // insecure is the fault of a session that must not go on in clear.
 func (g *guest) insecure(err error) error {
@@ -311,8 +316,12 @@ func (g *guest) insecure(err error) error {
 	var refused *wire.TLSError
 	if errors.As(err, &refused) {
 		f.Detail = refused.UpgradeLines()
-	} else {
-		f.Detail = []string{g.o.Host + ": upgrade to TLS failed."}
+	} else if f.Kind != protocols.Timeout {
+		var bye *byeError
+		if errors.As(err, &bye) {
+			f.Detail = bye.lines()
+		}
+		f.Detail = append(f.Detail, g.o.Host+": upgrade to TLS failed.")
 	}
 	return f
 }

@@ -142,8 +142,7 @@ func sessionFault(phase protocols.Phase, op string, err error) *protocols.Fault 
 	case errors.As(err, &no):
 		f.Kind, f.Reply = protocols.Server, reply(no)
 	case errors.As(err, &bye):
-		// The reference turns the text into capitals.
-		f.Detail = []string{"Received BYE response from IMAP server:  " + strings.ToUpper(bye.text)}
+		f.Detail = bye.lines()
 	case errors.Is(err, wire.ErrTimeout):
 		f.Kind = protocols.Timeout
 	case errors.Is(err, errLimit):

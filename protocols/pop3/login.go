@@ -26,8 +26,7 @@ type attempt struct {
 
 // Open connects, secures the connection and logs in. Every error is a *protocols.Fault.
 //
-// A server that refuses CAPA, or hangs up there, gets a new connection without it; one where an optional STLS fails in
-// a way that leaves the connection in doubt gets a new one without TLS.
+// A server that refuses CAPA, or hangs up there, gets a new connection without it.
 func Open(ctx context.Context, o Options) (*Session, error) {
 	o.setDefaults()
 	try := attempt{capa: true, stls: o.StartTLS}
@@ -169,12 +168,9 @@ func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 		switch {
 		case f.Kind == protocols.Timeout:
 			return try, f
-		case try.stls == May:
+		case try.stls == May && s.line.err == nil && s.line.kind == refused: // a clear no; all else may be an attack
 			s.o.note(s.conn.Host() + ": opportunistic upgrade to TLS failed, trying to continue.")
-			if s.line.err == nil && s.line.kind == refused {
-				return try, nil
-			}
-			return attempt{capa: true, stls: Never}, again{f}
+			return try, nil
 		}
 		f.Kind = protocols.Socket
 		f.Detail = []string{s.conn.Host() + ": upgrade to TLS failed."}
@@ -183,21 +179,16 @@ func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 	if err := s.conn.StartTLS(ctx, s.o.TLS); err != nil {
 		s.line.err = err
 		f := s.fault(protocols.LoggingIn, op)
-		f.Reply = ""
+		f.Reply, f.Err = "", err
 		var t *wire.TLSError
 		if errors.As(err, &t) {
 			f.Detail = t.UpgradeLines()
 		} else {
 			f.Detail = []string{s.conn.Host() + ": upgrade to TLS failed."}
 		}
-		// A certificate that was refused is no reason to send the password in clear.
-		var cert *wire.CertError
-		if try.stls == May && !errors.As(err, &cert) && !errors.Is(err, wire.ErrInjected) && f.Kind != protocols.Timeout {
-			s.o.note(s.conn.Host() + ": opportunistic upgrade to TLS failed, trying to continue.")
-			return attempt{capa: true, stls: Never}, again{f}
-		}
-		return try, f
+		return try, f // TLS that fails is no reason to send the password in clear
 	}
+	s.o.note(s.conn.Host() + ": upgrade to TLS succeeded.")
 	s.caps = capabilities{}
 	if err := s.capa(protocols.LoggingIn); err != nil && s.line.err != nil {
 		return try, err

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -125,7 +126,7 @@ func (t *TLS) handshake(ctx context.Context, raw net.Conn, host string) (*tls.Co
 		if ctx.Err() != nil {
 			err = &CanceledError{Cause: context.Cause(ctx)}
 		}
-		return nil, t.failed(host, err, check.lines...)
+		return nil, t.failed(host, t.outdated(err), check.lines...)
 	}
 	state := conn.ConnectionState()
 	bits := keyBits(state.CipherSuite)
@@ -135,6 +136,24 @@ func (t *TLS) handshake(ctx context.Context, raw net.Conn, host string) (*tls.Co
 		t.warn("Warning: the connection is insecure, continuing anyways. (Better use --sslcertck!)")
 	}
 	return conn, nil
+}
+
+// outdated adds to an error about versions of TLS how to get along with the server.
+func (t *TLS) outdated(err error) error {
+	var alert tls.AlertError
+	const protocolVersion = 70  // RFC 8446, section 6
+	if errors.Is(err, io.EOF) { // many servers do not say more
+		err = fmt.Errorf("the server hangs up in the handshake, as some do that do not speak the version of TLS: %w", err)
+	}
+	versions := errors.Is(err, io.EOF) || errors.As(err, &alert) && alert == protocolVersion || strings.Contains(err.Error(), "protocol version")
+	if v, _, perr := parseProto(t.Proto); !versions || perr != nil {
+		return err
+	} else if v.max != 0 {
+		return fmt.Errorf("%w; sslproto %s allows one version only, sslproto \"auto\" more", err, t.Proto)
+	} else if v.min >= tls.VersionTLS12 {
+		return fmt.Errorf("%w; if the server is too old for TLS 1.2 and cannot be replaced, sslproto \"tls1+\" allows what it speaks", err)
+	}
+	return err
 }
 
 // config makes the configuration for one handshake and the check that it will call.

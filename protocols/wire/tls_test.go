@@ -165,6 +165,10 @@ func TestProtocolVersions(t *testing.T) {
 			if (err == nil) != (want[i] == 'y') {
 				t.Errorf("sslproto %q against %s: %v", proto, tls.VersionName(v), err)
 			}
+			way := map[bool]string{true: `sslproto "tls1+" allows`, false: `sslproto "auto" more`}[strings.Contains(want, "nnyy")]
+			if err != nil && (want == "nnyy" || strings.Count(want, "y") == 1 && v < tls.VersionTLS13 && !strings.HasSuffix(proto, "+")) && !strings.Contains(err.Error(), way) {
+				t.Errorf("sslproto %q against %s shows no way round: %v", proto, tls.VersionName(v), err)
+			}
 			if err == nil && c.TLSState().Version != v {
 				t.Errorf("sslproto %q: version %x", proto, c.TLSState().Version)
 			}

@@ -27,7 +27,8 @@ type Certs struct {
 	serial                int64
 }
 
-func newCerts(t testing.TB, dir string) *Certs {
+// newCerts makes them; change may have its say about the server's.
+func newCerts(t testing.TB, dir string, change func(*x509.Certificate)) *Certs {
 	t.Helper()
 	c := &Certs{dir: dir, serial: 1}
 	c.caKey = newKey(t)
@@ -44,11 +45,15 @@ func newCerts(t testing.TB, dir string) *Certs {
 		t.Fatal(err)
 	}
 	c.CA = c.write(t, "ca.pem", "CERTIFICATE", der)
-	c.Server, c.ServerKey = c.issue(t, "server", &x509.Certificate{
+	server := &x509.Certificate{
 		Subject: pkix.Name{CommonName: Names[0]}, DNSNames: Names,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(127, 0, 0, 2), net.IPv6loopback},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
+	}
+	if change != nil {
+		change(server)
+	}
+	c.Server, c.ServerKey = c.issue(t, "server", server)
 	return c
 }
 
@@ -65,7 +70,9 @@ func (c *Certs) issue(t testing.TB, name string, template *x509.Certificate) (ce
 	t.Helper()
 	c.serial++
 	template.SerialNumber = big.NewInt(c.serial)
-	template.NotBefore, template.NotAfter = c.ca.NotBefore, c.ca.NotAfter
+	if template.NotAfter.IsZero() {
+		template.NotBefore, template.NotAfter = c.ca.NotBefore, c.ca.NotAfter
+	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	k := newKey(t)
 	der, err := x509.CreateCertificate(rand.Reader, template, c.ca, k.Public(), c.caKey)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/x509"
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
@@ -30,11 +31,13 @@ type DovecotOptions struct {
 	// Mechanisms are Dovecot's names: plain, login, cram-md5, digest-md5, scram-sha-1, scram-sha-256, otp, external,
 	// oauthbearer, xoauth2 ... nil: plain and login.
 	Mechanisms []string
-	NoTLS      bool   // STLS and STARTTLS are not offered, POP3S and IMAPS not there
-	RequireTLS bool   // no password in clear: LOGINDISABLED; Dovecot.Host is then 127.0.0.2
-	KDC        *KDC   // whose services the mechanism gssapi stands for
-	ClientCert bool   // clients are asked for a certificate; auth external takes the user from its common name
-	Settings   string // further lines of dovecot.conf; the last value counts
+	NoTLS      bool // STLS and STARTTLS are not offered, POP3S and IMAPS not there
+	RequireTLS bool // no password in clear: LOGINDISABLED; Dovecot.Host is then 127.0.0.2
+	KDC        *KDC // whose services the mechanism gssapi stands for
+	ClientCert bool // clients are asked for a certificate; auth external takes the user from its common name
+	// Certificate changes what stands in the server's certificate; nil leaves it as Names says.
+	Certificate func(*x509.Certificate)
+	Settings    string // further lines of dovecot.conf; the last value counts
 }
 
 // Dovecot is a running Dovecot. Its ports listen on Host.
@@ -82,7 +85,7 @@ func StartDovecot(t testing.TB, o DovecotOptions) *Dovecot {
 	if o.RequireTLS {
 		d.Host = "127.0.0.2"
 	}
-	d.Certs = *newCerts(t, d.dir)
+	d.Certs = *newCerts(t, d.dir, o.Certificate)
 	d.LMTPSocket = filepath.Join(d.dir, "run", "lmtp")
 	d.writeFiles(t)
 	if slices.Contains(o.Mechanisms, "otp") {

@@ -80,7 +80,7 @@ func StartPostfix(t testing.TB, o PostfixOptions) *Postfix {
 	for i := 1; i <= 9; i++ {
 		p.Users = append(p.Users, "user"+strconv.Itoa(i))
 	}
-	p.Certs = *newCerts(t, p.dir)
+	p.Certs = *newCerts(t, p.dir, nil)
 	p.folders(t)
 	var err error
 	for range startTries {
