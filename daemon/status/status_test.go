@@ -221,6 +221,14 @@ func TestOnlyABelievableFileIsRead(t *testing.T) {
 			t.Errorf("%s was believed: %+v", name, s)
 		}
 	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(good, 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Read(good); err == nil {
+			t.Errorf("a file of somebody else was believed: %+v", s)
+		}
+	}
 	if _, err := Read(filepath.Join(dir, "absent")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}

@@ -132,7 +132,7 @@ func (g *guest) step(tag string, welcome bool) (a answer, challenge *string, err
 
 func (g *guest) answer(line []byte) answer {
 	status, text := word(line)
-	a := answer{status: strings.ToUpper(string(status)), text: string(text)}
+	a := answer{status: strings.ToUpper(string(status)), text: g.mask.Hide(string(text))}
 	g.codes(text)
 	if a.status != "OK" && a.status != "NO" {
 		a.status = "BAD"
@@ -148,7 +148,7 @@ func (g *guest) codes(text []byte) {
 		g.capabilities(args)
 	case "ALERT":
 		if g.o.Alert != nil {
-			g.o.Alert(string(printable(rest)))
+			g.o.Alert(g.mask.Hide(string(printable(rest))))
 		}
 	}
 }
@@ -176,7 +176,7 @@ func (g *guest) untagged(line []byte) error {
 	case "OK", "NO", "BAD", "PREAUTH":
 		g.codes(rest)
 	case "BYE":
-		return &byeError{string(printable(rest))}
+		return &byeError{g.mask.Hide(string(printable(rest)))}
 	default:
 		return g.skipLiterals(line)
 	}

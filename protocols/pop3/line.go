@@ -148,11 +148,13 @@ func (c *lineConn) Write(p []byte) (int, error) {
 	if !ok || bytes.ContainsAny(line, "\r\n\x00") {
 		return 0, errBadByte
 	}
+	if c.show != "" {
+		c.mask.AddLine(string(line), c.show) // the log has answers without a trace, too
+	}
 	if c.trace != nil {
 		if c.show == "" {
 			c.show = string(line)
 		}
-		c.mask.AddLine(string(line), c.show)
 		c.trace(wire.Sent, c.show)
 	}
 	c.show = ""
@@ -181,8 +183,8 @@ func (c *lineConn) flush() error {
 	return err
 }
 
-// lastLine is the last status line as the server sent it, without line end.
-func (c *lineConn) lastLine() string { return string(c.last) }
+// lastLine is the last status line as the server sent it, without line end and without what must not be shown.
+func (c *lineConn) lastLine() string { return c.mask.Hide(string(c.last)) }
 
 func (c *lineConn) received(line []byte) {
 	if c.trace != nil {
