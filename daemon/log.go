@@ -84,6 +84,22 @@ func (l *LogFile) reopen(flag int) error {
 	return nil
 }
 
+// Move goes on in the file at another path, which must exist. If it cannot be opened, the old one stays.
+func (l *LogFile) Move(path string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if path == l.path {
+		return nil
+	}
+	old := l.path
+	l.path = path
+	if err := l.reopen(0); err != nil {
+		l.path = old
+		return err
+	}
+	return nil
+}
+
 // File is the open file, for the standard output of a detached process.
 func (l *LogFile) File() *os.File {
 	l.mu.Lock()

@@ -334,6 +334,14 @@ func (r *resolver) checkLogFile() {
 	if !g.set.has(index) || r.env.LogFile == nil {
 		return
 	}
+	if r.line.NoDetach {
+		if !r.line.Silent {
+			r.warn("The nodetach option is in effect, ignoring logfile option.")
+		}
+		g.LogFile = ""
+		g.set.remove(index)
+		return
+	}
 	exists, writable := r.env.LogFile(g.LogFile)
 	switch {
 	case !exists:

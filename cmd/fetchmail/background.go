@@ -53,32 +53,37 @@ func (p *program) openLog() (*daemon.LogFile, error) {
 	return l, nil
 }
 
-// log leads our output to where a daemon in the background, or one with syslog, shall write.
-func (p *program) log() error {
+// openOutput opens what we write to while we poll: the log file, in the foreground as well, or the system's log. From then
+// on lines are made for a log; they go there once the function that it returns was called.
+func (p *program) openOutput() (use func(), err error) {
+	nothing := func() {}
 	if p.logged {
-		return nil
+		return nothing, p.followLog()
 	}
-	if p.detached != nil {
-		l, err := p.openLog()
-		if err != nil {
-			return err
-		}
-		if l != nil {
-			p.logFile, p.logged = l, true
-			p.out, p.err = l, l
-			return nil
-		}
-	}
-	if !p.config.Syslog {
-		return nil
+	l, err := p.openLog()
+	switch {
+	case err != nil:
+		return nothing, err
+	case l != nil:
+		p.logFile, p.logged = l, true
+		return func() { p.out, p.err = l, l }, nil
+	case !p.config.Syslog:
+		return nothing, nil
 	}
 	s, err := daemon.OpenSyslog("", "")
 	if err != nil {
-		return nil // no system log here: standard error is better than nothing
+		return nothing, nil // no system log here: standard error is better than nothing
 	}
-	p.out, p.err = s.Out, s.Err
 	p.logged = true
-	return nil
+	return func() { p.out, p.err = s.Out, s.Err }, nil
+}
+
+// followLog goes on with another log file if a changed configuration names one.
+func (p *program) followLog() error {
+	if p.logFile == nil || p.config.LogFile == "" {
+		return nil
+	}
+	return p.logFile.Move(p.config.LogFile)
 }
 
 // reopen opens the log file again when asked to.

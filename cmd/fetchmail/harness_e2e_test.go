@@ -20,7 +20,7 @@ import (
 )
 
 // runLimit ends a run of the program that hangs. It is far above what any run takes on a slow machine.
-const runLimit = 3 * time.Minute
+var runLimit = 3 * time.Minute
 
 // buildDir holds the binary under test; it is removed after the last test.
 var buildDir string

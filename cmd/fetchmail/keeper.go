@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -147,6 +148,9 @@ func (k *keeper) hear(e daemon.Event) {
 	case daemon.Sleeping:
 		if k.line.Verbose > 0 {
 			k.tell("sleeping at %s for %d seconds", time.Now().Format(time.ANSIC), int(e.For.Seconds()))
+		}
+		if e.For >= time.Minute {
+			debug.FreeOSMemory() // what a round has left behind is not needed for a while
 		}
 		k.summary(fmt.Sprintf("next poll at %s", time.Now().Add(e.For).Format(time.TimeOnly)), e.Failing)
 	case daemon.Woken:

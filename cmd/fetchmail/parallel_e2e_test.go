@@ -73,6 +73,8 @@ func TestManyAccountsBehindALongLine(t *testing.T) {
 	if n < 20 {
 		letters = 4
 	}
+	defer func(limit time.Duration) { runLimit = limit }(runLimit)
+	runLimit += time.Duration(n) * 5 * time.Second
 	took, said := map[string]time.Duration{}, map[string]string{}
 	for name, bin := range map[string]string{"reference": real.Reference(t), "ours": binary(t)} {
 		pop, imap := mailtest.NewPOP3(), mailtest.NewIMAP()

@@ -179,7 +179,12 @@ func (p *program) configure() error {
 		return failure(exitSyntax)
 	}
 	p.config = config
-	return p.log()
+	if p.detached == nil && !p.logged {
+		return nil // not yet
+	}
+	use, err := p.openOutput()
+	use()
+	return err
 }
 
 // refused passes on the lines and the exit status of a refusal.

@@ -44,6 +44,14 @@ func (p *program) work(ctx context.Context) error {
 		return err
 	}
 	syscall.Umask(0o077)
+	detaches := p.isDaemon() && !p.line.NoDetach && p.detached == nil
+	use := func() {}
+	if !detaches {
+		var err error
+		if use, err = p.openOutput(); err != nil {
+			return err
+		}
+	}
 	pl, err := plan.New(p.config, p.facts())
 	if err != nil {
 		return p.unusable(err)
@@ -57,9 +65,10 @@ func (p *program) work(ctx context.Context) error {
 		}
 		return err
 	}
-	if p.isDaemon() && !p.line.NoDetach && p.detached == nil {
+	if detaches {
 		return p.detach(pl)
 	}
+	use()
 	err = p.poll(ctx, pl)
 	if cerr := pl.Close(); cerr != nil {
 		p.complain("%v", cerr)

@@ -212,10 +212,11 @@ func (r *Reporter) plainError(format string, args ...any) {
 		return
 	}
 	r.bar.hide(r)
-	if r.Prefix {
-		format = program + format
+	line := fmt.Sprintf(format, args...)
+	if r.Prefix && !strings.HasPrefix(line, "name ") { // which goes on with the line before
+		line = program + line
 	}
-	fmt.Fprintf(r.Err, format+"\n", args...)
+	fmt.Fprintln(r.Err, line)
 }
 
 func (r *Reporter) querying(a poll.Account, protocol, what string) {

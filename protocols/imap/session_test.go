@@ -627,6 +627,15 @@ func TestIdle(t *testing.T) {
 				}
 				session.Commit(t.Context())
 			}
+			// Whoever wants to know now is let through, and the session goes on.
+			wake := make(chan struct{}, 1)
+			wake <- struct{}{}
+			if err := session.Wait(t.Context(), wake); err != nil {
+				t.Fatal(err)
+			}
+			if l, err := session.List(t.Context()); err != nil || l.Total != 0 {
+				t.Error(l, err)
+			}
 		})
 	}
 }
