@@ -14,6 +14,8 @@ import (
 // Envelope is what a sink has to know about a message besides its text.
 type Envelope struct {
 	From string // reverse path without angle brackets; "" is the null sender
+	// Nameless: From is "" because nothing in the message names a sender. Only a program is told the difference.
+	Nameless bool
 	// To are forward paths, without angle brackets; at least one. A local name, which has no "@", is completed by the
 	// sink with the domain that it has reached; an MDA takes it as it is.
 	To []string

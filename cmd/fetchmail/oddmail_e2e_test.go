@@ -200,13 +200,7 @@ func oddSources(t *testing.T) []oddSource {
 // TestOddMessagesAsTheReference passes generated messages through the reference and ours and compares every octet that
 // the sink gets, and what is said about each.
 func TestOddMessagesAsTheReference(t *testing.T) {
-	n, seed := oddMessages, time.Now().UnixNano()
-	for name, to := range map[string]func(int64){"ODD_MESSAGES": func(v int64) { n = int(v) }, "ODD_SEED": func(v int64) { seed = v }} {
-		if v, err := strconv.ParseInt(os.Getenv(name), 10, 64); err == nil {
-			to(v)
-		}
-	}
-	t.Logf("ODD_SEED=%d", seed)
+	n, seed := oddAmount(t)
 	bin, reference := binary(t), real.Reference(t)
 	for _, src := range oddSources(t) {
 		for i, conf := range oddConfigs {
@@ -220,25 +214,47 @@ func TestOddMessagesAsTheReference(t *testing.T) {
 				}
 				run := &oddRun{reference: reference, src: src, sink: conf.sink, rc: fmt.Sprintf("%s\npoll 127.0.0.1 proto %s port @PORT@ timeout 60 %s\n"+
 					" user alice there with password secret is joe here fetchall %s sslproto ''\n expunge %d @SINK@\n", conf.global, src.proto, conf.server, conf.user, n+1)}
-				theirs := run.all(t, reference, msgs)
-				ours := run.all(t, bin, msgs)
-				bad := 0
-				for i, m := range msgs {
-					want, ok := theirs[i]
-					if !ok {
-						continue
-					}
-					want = want.onPurpose(ours[i], m, src.proto, conf.sink, conf.user)
-					if got := ours[i]; got != want {
-						if bad++; bad <= 3 {
-							t.Errorf("message %.2000q%s", m, want.differs(got))
-						}
-					}
-				}
-				t.Logf("%d of %d messages came through the reference, %d differ", len(theirs), n, bad)
+				run.compare(t, bin, msgs, func(theirs, ours arrival, raw []byte) arrival {
+					return theirs.onPurpose(ours, raw, src.proto, conf.sink, conf.user)
+				})
 			})
 		}
 	}
+}
+
+// oddAmount is how many messages are asked for, and the seed that makes them.
+func oddAmount(t *testing.T) (n int, seed int64) {
+	n, seed = oddMessages, time.Now().UnixNano()
+	if v, err := strconv.Atoi(os.Getenv("ODD_MESSAGES")); err == nil {
+		n = v
+	}
+	if v, err := strconv.ParseInt(os.Getenv("ODD_SEED"), 10, 64); err == nil {
+		seed = v
+	}
+	t.Logf("ODD_SEED=%d", seed)
+	return n, seed
+}
+
+// compare passes messages through the reference and bin. wanted is what ours has to be where the reference made theirs of
+// a message.
+func (o *oddRun) compare(t *testing.T, bin string, msgs [][]byte, wanted func(theirs, ours arrival, raw []byte) arrival) {
+	t.Helper()
+	theirs := o.all(t, o.reference, msgs)
+	ours := o.all(t, bin, msgs)
+	bad := 0
+	for i, m := range msgs {
+		if _, ok := theirs[i]; !ok {
+			continue
+		}
+		want, got := wanted(theirs[i], ours[i], m), ours[i]
+		if got == want {
+			continue
+		}
+		if bad++; bad <= 3 {
+			t.Errorf("message %.2000q%s", m, want.differs(got))
+		}
+	}
+	t.Logf("%d of %d messages came through the reference, %d differ", len(theirs), len(msgs), bad)
 }
 
 // oddRun is one option set at one server.
@@ -335,9 +351,10 @@ func newOddSink(t *testing.T, kind string, c *client) oddSink {
 	t.Helper()
 	switch kind {
 	case "mda":
-		out := filepath.Join(c.home, "out")
+		agent := filepath.Join(c.home, "agent")
+		c.write(t, "agent", fmt.Sprintf("{ printf '\\001BEGIN %%s\\003%%s\\002' \"$1\" \"$2\"; cat; } >>%s/out\n", c.home))
 		return oddSink{
-			option: fmt.Sprintf(`mda "{ printf '\\001BEGIN %%s\\003%%s\\002' %%F %%T; cat; } >>%s"`, out),
+			option: fmt.Sprintf(`mda "/bin/sh %s %%F %%T"`, agent),
 			taken: func(t *testing.T) (fs []arrival) {
 				for part := range strings.SplitSeq(c.read(t, "out"), "\001BEGIN ") {
 					if env, text, ok := strings.Cut(part, "\002"); ok {
@@ -441,7 +458,7 @@ func (l *recorder) talk(c net.Conn, _ *bufio.Reader) {
 	}
 }
 
-var mailFrom = regexp.MustCompile(`(?s)^MAIL FROM:<(.*)>([^>]*\r\nRCPT .*)$`)
+var mailFrom = regexp.MustCompile(`(?s)^MAIL FROM:<(.*?)>((?: BODY=\w+)?(?: SIZE=\d+)?\r\nRCPT .*)$`)
 
 // dataText reads up to the final dot.
 func dataText(in *bufio.Reader) ([]byte, error) {

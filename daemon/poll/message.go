@@ -104,8 +104,10 @@ func (b *box) duplicate(head []byte, to route.Result) bool {
 
 // envelope is what the sink needs to know.
 func (b *box) envelope(m *protocols.Message, h *header.Block, to route.Result) deliver.Envelope {
+	from, nameless := b.sender(m, h)
 	return deliver.Envelope{
-		From:     b.sender(m, h),
+		From:     from,
+		Nameless: nameless,
 		To:       to.Recipients,
 		Fallback: b.Edit.Postmaster,
 		Size:     max(m.Item.Size, 0),
@@ -113,20 +115,24 @@ func (b *box) envelope(m *protocols.Message, h *header.Block, to route.Result) d
 	}
 }
 
-// sender is the reverse path: what the server has kept of it, or what the header says.
-func (b *box) sender(m *protocols.Message, h *header.Block) string {
+// sender is the reverse path: what the server has kept of it, or what the header says. nameless tells that neither names
+// a sender.
+func (b *box) sender(m *protocols.Message, h *header.Block) (from string, nameless bool) {
 	rewrite := b.Edit.Header.Rewrite
 	switch {
 	case m.Sender == "<>":
-		return ""
+		return "", false
 	case m.Sender != "" && (b.Edit.LocalSender || strings.Contains(m.Sender, "@")):
-		return m.Sender
+		return m.Sender, false
 	case m.Sender != "":
-		return m.Sender + "@" + header.Literal(b.Host)
+		return m.Sender + "@" + header.Literal(b.Host), false
 	case b.Edit.LocalSender:
-		return h.LocalSender(rewrite, b.Host, b.Edit.NoSender)
+		if a, ok := h.LocalSender(rewrite, b.Host); ok {
+			return a, false
+		}
+		return b.Edit.NoSender, b.Edit.NoSender == ""
 	}
-	return h.Sender(rewrite, b.Host, b.User)
+	return h.Sender(rewrite, b.Host, b.User), false
 }
 
 // carry moves one message through the sink and settles it.

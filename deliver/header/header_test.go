@@ -53,7 +53,11 @@ func TestRewritingAsRecorded(t *testing.T) {
 func TestReversePathsAsRecorded(t *testing.T) {
 	recorded(t, "sender.txt", func(in, want string) {
 		b, _ := Parse([]byte("From:" + in + "\r\nX: y\r\n\r\n"))
-		if got := b.LocalSender(false, "mail.example.test", "none"); got != want {
+		got, ok := b.LocalSender(false, "mail.example.test")
+		if !ok {
+			got = "none"
+		}
+		if got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	})
@@ -184,7 +188,11 @@ func TestSender(t *testing.T) {
 		if got := b.Sender(false, "host", "none"); got != c.not {
 			t.Errorf("%q not rewritten: %q, want %q", c.in, got, c.not)
 		}
-		if got := b.LocalSender(false, "host", "none"); got != c.localNotRewritten {
+		got, ok := b.LocalSender(false, "host")
+		if !ok {
+			got = "none"
+		}
+		if got != c.localNotRewritten {
 			t.Errorf("%q for an MDA: %q, want %q", c.in, got, c.localNotRewritten)
 		}
 	}
@@ -307,7 +315,8 @@ func FuzzHeader(f *testing.F) {
 		if bytes.Count(out, []byte("Received: ours\r\n")) < 1 {
 			t.Errorf("no trace in %q", out)
 		}
-		for _, s := range []string{b.Sender(all, "h", "fall@back"), b.LocalSender(all, "h", "")} {
+		local, _ := b.LocalSender(all, "h")
+		for _, s := range []string{b.Sender(all, "h", "fallback"), local} {
 			if strings.ContainsAny(s, "\r\n\x00") {
 				t.Errorf("sender %q", s)
 			}

@@ -36,13 +36,11 @@ func Literal(host string) string {
 	return "[IPv6:" + host + "]"
 }
 
-// LocalSender is Sender as an MDA and a BSMTP file see it: an address that is local without rewriting stays so.
-func (b *Block) LocalSender(rewriting bool, host, fallback string) string {
+// LocalSender is Sender as an MDA and a BSMTP file see it: an address that is local without rewriting stays so. ok is
+// false for a message without a usable address.
+func (b *Block) LocalSender(rewriting bool, host string) (addr string, ok bool) {
 	a, null := b.sender(rewriting, host)
-	if a == "" && !null {
-		return fallback
-	}
-	return a
+	return a, a != "" || null
 }
 
 // sender is the reverse path as the header tells it: null if that is <>, "" if there is none.

@@ -79,6 +79,14 @@ func (s *Sink) Name() string { return s.opts.Name }
 // Close does nothing.
 func (s *Sink) Close() error { return nil }
 
+// sender is what %F stands for: "<>" for the null sender, nothing where the message names none.
+func sender(e deliver.Envelope) string {
+	if e.From == "" && !e.Nameless {
+		return "<>"
+	}
+	return e.From
+}
+
 // Begin says what will be run.
 func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery, error) {
 	if err := ctx.Err(); err != nil {
@@ -91,7 +99,7 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 		err := errors.New("NUL in an address")
 		return nil, &deliver.Fault{Kind: deliver.Refusal, Outcome: deliver.AllAtEnd(e.To, deliver.Refused, deliver.Reply{Text: err.Error()}), Err: err}
 	}
-	d := &delivery{sink: s, to: e.To, line: expand(s.opts.Command, e.From, e.To)}
+	d := &delivery{sink: s, to: e.To, line: expand(s.opts.Command, sender(e), e.To)}
 	s.short = s.short[:0]
 	if s.opts.Trace != nil {
 		s.opts.Trace(d.line)

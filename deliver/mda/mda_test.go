@@ -87,6 +87,17 @@ func TestOutputIsPassedOn(t *testing.T) {
 	}
 }
 
+func TestSenderForTheCommand(t *testing.T) {
+	for _, c := range []struct {
+		e    deliver.Envelope
+		want string
+	}{{deliver.Envelope{From: "a@b"}, "a@b"}, {deliver.Envelope{}, "<>"}, {deliver.Envelope{Nameless: true}, ""}} {
+		if got := sender(c.e); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.e, got, c.want)
+		}
+	}
+}
+
 // The reference's quoting, and what a hostile address makes of places where quotes do not help. Every row is run.
 func TestExpand(t *testing.T) {
 	const evil = "o'x$(id)`id`;\"y\\z\n@far.example.org"
@@ -96,7 +107,8 @@ func TestExpand(t *testing.T) {
 		args          []string
 	}{
 		{"%F %T", "a@b", []string{"joe"}, []string{"a@b", "joe"}},
-		{"%F %T", "", []string{"joe"}, []string{"<>", "joe"}},
+		{"%F %T", "", []string{"joe"}, []string{"", "joe"}},
+		{"%F %T", "<>", []string{"joe"}, []string{"<>", "joe"}},
 		{"-f%F A%FB", "a@b", nil, []string{"-fa@b", "Aa@bB"}},
 		{"%F", "a\x01b", nil, []string{"a\x01b"}},
 		{"%% %%F x%sx %u %", "a@b", []string{"joe"}, []string{"%%", "%a@b", "xjoex", "%u", "%"}},

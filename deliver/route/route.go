@@ -93,7 +93,7 @@ func (r *Router) Route(ctx context.Context, b *header.Block, told string) (Resul
 		switch {
 		case err != nil:
 			return Result{}, err
-		case to != "" && safe(to):
+		case to != "" && usable(to):
 			res.Recipients = append(res.Recipients, to)
 		case !local:
 			elsewhere = append(elsewhere, a)
@@ -250,8 +250,11 @@ func (r *Router) match(ctx context.Context, addr string) (to string, local bool,
 	return "", true, nil
 }
 
-// safe tells that an address can stand in a command and on a line.
+// safe tells that an address can stand on a line.
 func safe(addr string) bool { return !strings.ContainsAny(addr, "\r\n\x00") }
+
+// usable tells that an address can stand in a command.
+func usable(addr string) bool { return safe(addr) && !strings.ContainsAny(addr, "<>") }
 
 // inDomain tells whether host, in lower case, is domain or below it.
 func inDomain(host, domain string) bool {
