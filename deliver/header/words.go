@@ -34,7 +34,7 @@ func AppendWords(out, in []byte) []byte {
 		if i < 0 {
 			return append(out, in...)
 		}
-		if !afterWord || len(bytes.Trim(in[:i], " \t\r\n")) > 0 {
+		if !afterWord || len(trimSpace(in[:i])) > 0 {
 			out = append(out, in[:i]...)
 		}
 		in = in[i+2:]
