@@ -7,8 +7,10 @@ package protocols
 
 import (
 	"context"
+	"hash/maphash"
 	"io"
 	"iter"
+	"slices"
 )
 
 // Traits are the facts about a session that code above has to know. They are data: nobody above this line asks
@@ -47,6 +49,41 @@ type Listing struct {
 	SeenKnown bool
 	// ByUID: the UIDs that the ledger knows have told what is old.
 	ByUID bool
+}
+
+// Repeated finds the messages whose UIDs stand more than once in a listing, those of each such UID together. Where all
+// is as it should be it needs eight octets a message.
+func Repeated(items []Item) [][]Item {
+	seed := maphash.MakeSeed()
+	sums := make([]uint64, 0, len(items))
+	for _, it := range items {
+		if it.UID != "" {
+			sums = append(sums, maphash.String(seed, it.UID))
+		}
+	}
+	slices.Sort(sums)
+	suspect := map[uint64]bool{}
+	for i := 1; i < len(sums); i++ {
+		if sums[i] == sums[i-1] {
+			suspect[sums[i]] = true
+		}
+	}
+	if len(suspect) == 0 {
+		return nil
+	}
+	byUID := map[string][]Item{}
+	for _, it := range items {
+		if it.UID != "" && suspect[maphash.String(seed, it.UID)] {
+			byUID[it.UID] = append(byUID[it.UID], it)
+		}
+	}
+	var found [][]Item
+	for _, same := range byUID {
+		if len(same) > 1 {
+			found = append(found, same)
+		}
+	}
+	return found
 }
 
 // Message is one message on its way. Only one is open at a time: the body must be read, or the message closed,

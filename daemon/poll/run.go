@@ -16,6 +16,12 @@ import (
 // that does not end the session. It bounds what a crash leaves behind.
 const commitEvery = 100
 
+// sliceMost is how many messages are asked for in one go. It bounds memory.
+const sliceMost = 10_000
+
+// mostRounds is how often a folder is gone through in one poll because the server announces new mail again and again.
+const mostRounds = 20
+
 // leaveTime is how long a session may take to end after the poll was asked to stop.
 const leaveTime = 10 * time.Second
 
@@ -207,7 +213,7 @@ func (r *run) folders(ctx context.Context) error {
 // folder goes through the selected folder until nothing new has come in. With idle it waits for more, until the poll
 // is asked to stop.
 func (r *run) folder(ctx context.Context, folder string) error {
-	for {
+	for n := 1; ; n++ {
 		b := &box{run: r, folder: folder, led: r.Ledger(folder), gone: map[string]bool{}, accepted: map[string]bool{},
 			passed: map[string]bool{}}
 		err := b.round(ctx)
@@ -218,7 +224,15 @@ func (r *run) folder(ctx context.Context, folder string) error {
 			return err
 		}
 		if a, ok := r.session.(protocols.Announcer); ok && a.Announced() {
-			continue
+			if n < mostRounds {
+				continue
+			}
+			if !r.Rules.Idle {
+				return nil // the next poll goes on
+			}
+			if err := r.rest(ctx); err != nil {
+				return err
+			}
 		}
 		w, ok := r.session.(protocols.Waiter)
 		if !r.Rules.Idle || !ok || !w.CanWait() && !r.Stay || r.stopping() {
@@ -232,6 +246,17 @@ func (r *run) folder(ctx context.Context, folder string) error {
 			return err
 		}
 	}
+}
+
+// rest waits a moment, so that a server with endless news keeps nobody busy.
+func (r *run) rest(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ErrStopped
+	case <-r.stop:
+	case <-time.After(time.Second):
+	}
+	return nil
 }
 
 // box is one round through a folder.
@@ -289,16 +314,9 @@ func (b *box) round(ctx context.Context) error {
 // repeated are the UIDs that stand more than once in a listing: a record that one of these messages is to be deleted must
 // not speak for the others.
 func repeated(items []protocols.Item) map[string]bool {
-	seen := make(map[string]bool, len(items))
-	var twice map[string]bool
-	for _, it := range items {
-		if seen[it.UID] {
-			if twice == nil {
-				twice = map[string]bool{}
-			}
-			twice[it.UID] = true
-		}
-		seen[it.UID] = true
+	twice := map[string]bool{}
+	for _, some := range protocols.Repeated(items) {
+		twice[some[0].UID] = true
 	}
 	return twice
 }
@@ -323,16 +341,17 @@ func (b *box) count() {
 
 // step is one entry of the plan for a folder.
 type step struct {
-	protocols.Item
+	*protocols.Item
 	Choice
 }
 
 // plan decides about every message, in mailbox order.
 func (b *box) plan() []step {
 	var p []step
-	for _, it := range b.listing.Items {
+	for i := range b.listing.Items {
+		it := &b.listing.Items[i]
 		pending := it.UID != "" && !b.repeated[it.UID] && b.led.Pending(it.UID)
-		if c := choose(it, pending, b.Rules); c != Leave {
+		if c := choose(*it, pending, b.Rules); c != Leave {
 			p = append(p, step{it, c})
 			if c == Fetch {
 				b.wanted++
@@ -346,7 +365,7 @@ func (b *box) plan() []step {
 func (b *box) slice(p []step) int {
 	switch {
 	case b.traits.CommitEnds || !b.Rules.deletes():
-		return len(p)
+		return min(sliceMost, len(p))
 	case b.Rules.Expunge > 0:
 		return min(b.Rules.Expunge, len(p))
 	}
@@ -406,20 +425,30 @@ func (b *box) finish(cause error) error {
 		return nil
 	}
 	var known []string
-	present := map[string]bool{}
 	for _, it := range b.listing.Items {
 		if it.UID == "" || b.gone[it.UID] {
 			continue
 		}
-		present[it.UID] = true
 		if b.led.Known(it.UID) || b.listing.ByUID && (b.passed[it.UID] || b.led.Pending(it.UID)) {
 			known = append(known, it.UID)
 		}
 	}
-	if err := b.led.Finish(known, func(uid string) bool { return present[uid] }); err != nil {
+	if err := b.led.Finish(known, b.onServer()); err != nil {
 		return &LedgerError{err}
 	}
 	return nil
+}
+
+// onServer tells whether a message is still there. It is asked about the few of which a report was sent.
+func (b *box) onServer() func(uid string) bool {
+	present := sync.OnceValue(func() map[string]bool {
+		m := make(map[string]bool, len(b.listing.Items))
+		for _, it := range b.listing.Items {
+			m[it.UID] = !b.gone[it.UID]
+		}
+		return m
+	})
+	return func(uid string) bool { return present()[uid] }
 }
 
 // unconfirmed tells whether something was delivered, now or by an interrupted run, that the server has not confirmed to

@@ -16,7 +16,7 @@ func (b *box) transfer(ctx context.Context, steps []step) (int, error) {
 	var items []protocols.Item
 	for _, s := range steps {
 		if s.Choice == Fetch {
-			items = append(items, s.Item)
+			items = append(items, *s.Item)
 		}
 	}
 	done := 0
@@ -120,14 +120,14 @@ func (b *box) dispose(ctx context.Context, s step) error {
 	sk := Skipped{Account: b.Account, Num: s.Num, Size: s.Size}
 	switch s.Choice {
 	case Remove:
-		return b.remove(ctx, s.Item)
+		return b.remove(ctx, *s.Item)
 	case FlushOld, FlushLarge:
 		sk.Flushed = true
-		if err := b.remove(ctx, s.Item); err != nil {
+		if err := b.remove(ctx, *s.Item); err != nil {
 			return err
 		}
 	case Confirm:
-		return b.session.MarkSeen(ctx, s.Item)
+		return b.session.MarkSeen(ctx, *s.Item)
 	case Leave, Fetch:
 		return nil
 	}

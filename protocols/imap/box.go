@@ -3,7 +3,7 @@ package imap
 import "slices"
 
 // maxBox is the largest number of messages in a folder that is believed.
-const maxBox = 4 << 20
+const maxBox = 1 << 20
 
 // maxGap is how far beyond the known part of a folder a message number may lie and still be remembered.
 const maxGap = 1 << 16

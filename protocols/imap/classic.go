@@ -46,10 +46,10 @@ func (s *Session) listNumbers(total uint32) (protocols.Listing, error) {
 	return l, err
 }
 
-// searchNew tells which messages are new as far as flags tell. With fetchall all are; a server that refuses SEARCH is
+// searchNew tells by message number which messages are new as far as flags tell. With fetchall all are; a server that refuses SEARCH is
 // asked for flags.
-func (s *Session) searchNew(total uint32) (map[uint32]bool, error) {
-	fresh := map[uint32]bool{}
+func (s *Session) searchNew(total uint32) ([]bool, error) {
+	fresh := make([]bool, total+1)
 	criteria := &goimap.SearchCriteria{}
 	if s.known == nil && !s.o.FetchAll {
 		criteria.NotFlag = append(criteria.NotFlag, goimap.FlagSeen)
@@ -79,14 +79,13 @@ func (s *Session) searchNew(total uint32) (map[uint32]bool, error) {
 	return fresh, nil
 }
 
-func (s *Session) newByFlags(total uint32, fresh map[uint32]bool) error {
+func (s *Session) newByFlags(total uint32, fresh []bool) error {
 	s.filter.expect(&want{list: true})
 	defer s.filter.expect(nil)
 	cmd := s.client.Fetch(numberRange(1, total), &goimap.FetchOptions{Flags: true})
 	for m := cmd.Next(); m != nil; m = cmd.Next() {
-		e := s.entry(m)
-		if !(s.known == nil && e.seen || s.o.Keep && e.deleted) {
-			fresh[m.SeqNum] = true
+		if e := s.entry(m); m.SeqNum <= total {
+			fresh[m.SeqNum] = !(s.known == nil && e.seen || s.o.Keep && e.deleted)
 		}
 	}
 	return s.fault(protocols.Opening, "FETCH", cmd.Close())

@@ -275,7 +275,7 @@ func (s *Session) message(r request) (*protocols.Message, error) {
 	if cap(s.head) > keepHeader {
 		s.head = nil
 	}
-	if s.doubtful[r.item.Num] {
+	if s.doubtful(r.item) {
 		if s.fetched == nil {
 			s.fetched = map[int]bool{}
 		}
@@ -346,12 +346,17 @@ func (s *Session) settle() error {
 	return first
 }
 
+// doubtful tells whether a message cannot be told for certain from others.
+func (s *Session) doubtful(it protocols.Item) bool {
+	return s.identified && (it.UID == "" || s.repeated[it.Num])
+}
+
 // Delete implements protocols.Session. The DELE goes out with the next commands.
 func (s *Session) Delete(ctx context.Context, it protocols.Item) error {
 	if s.ended || s.line.err != nil {
 		return s.fault(protocols.Fetching, "DELE "+strconv.Itoa(it.Num))
 	}
-	if s.doubtful[it.Num] && !s.fetched[it.Num] {
+	if s.doubtful(it) && !s.fetched[it.Num] {
 		return nil
 	}
 	s.queue = append(s.queue, request{item: it, dele: true})

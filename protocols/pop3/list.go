@@ -84,7 +84,7 @@ func (s *Session) news(l *protocols.Listing) error {
 			for i := range l.Items {
 				l.Items[i].UID = ""
 			}
-			s.doubtful = nil
+			s.identified = false
 		}
 		return nil
 	}
@@ -149,8 +149,6 @@ func (s *Session) uidl(l *protocols.Listing) (bad *protocols.Fault, err error) {
 	if _, err := s.command(protocols.Opening, op); err != nil {
 		return nil, err
 	}
-	s.doubtful = map[int]bool{}
-	first := make(map[string]int, len(l.Items))
 	room := maxUIDs
 	err = s.lines(protocols.Opening, op, len(l.Items)+slack, func(line []byte) {
 		num, uid, ok := parseUID(line)
@@ -165,14 +163,11 @@ func (s *Session) uidl(l *protocols.Listing) (bad *protocols.Fault, err error) {
 			return
 		}
 		l.Items[num-1].UID = uid
-		if other, twice := first[uid]; twice && other != num {
-			s.doubtful[other], s.doubtful[num] = true, true
-		}
-		first[uid] = num
 	})
-	for _, it := range l.Items {
-		if it.UID == "" {
-			s.doubtful[it.Num] = true
+	s.identified, s.repeated = true, map[int]bool{}
+	for _, some := range protocols.Repeated(l.Items) {
+		for _, it := range some {
+			s.repeated[it.Num] = true
 		}
 	}
 	return bad, err
@@ -181,7 +176,6 @@ func (s *Session) uidl(l *protocols.Listing) (bad *protocols.Fault, err error) {
 // probe finds out whether a server without LAST and UIDL has TOP: without any of them it is not worth going on, says
 // the reference.
 func (s *Session) probe() error {
-	s.doubtful = nil
 	const op = "TOP 1 1"
 	if _, err := s.command(protocols.Opening, op); err != nil {
 		return uidFault(err)

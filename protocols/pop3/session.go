@@ -46,10 +46,11 @@ type Session struct {
 	marked  bool  // a DELE was sent
 	deleted []protocols.Item
 	head    []byte // buffer for headers
-	// doubtful are messages that cannot be told for certain from others (no UID, or one that occurs twice in the
-	// list): they are deleted only if they were fetched in this session.
-	doubtful map[int]bool
-	fetched  map[int]bool // of the doubtful ones
+	// Where UIDs were asked for (identified), messages that cannot be told for certain from others, without a UID or with
+	// one that occurs twice in the list, are deleted only if they were fetched in this session.
+	identified bool
+	repeated   map[int]bool // numbers of messages whose UID occurs twice
+	fetched    map[int]bool // of the doubtful ones
 }
 
 // seam hands our connection to go-pop3.
