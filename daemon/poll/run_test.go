@@ -491,3 +491,20 @@ func TestARepeatedUIDIsNotRecorded(t *testing.T) {
 	w.job(Rules{}).Run(t.Context(), nil)
 	w.expect(t, "fetch 1; verdict 1; delete 1; fetch 2; verdict 2; sync; commit; forget u1; sink closed")
 }
+
+// chatty announces new mail after every round.
+type chatty struct {
+	*world
+	rounds *int
+}
+
+func (c chatty) Announced() bool { *c.rounds++; return true }
+
+func TestNewsWithoutEndDoNotHoldAPoll(t *testing.T) {
+	w := &world{mail: letters(1), traits: protocols.Traits{Protocol: "IMAP", ServerSeen: true}}
+	j, rounds := w.job(Rules{Keep: true}), 0
+	j.Open = func(context.Context) (protocols.Session, error) { return chatty{w, &rounds}, nil }
+	if res := j.Run(t.Context(), nil); res.Err != nil || res.Status != Success || rounds != mostRounds {
+		t.Errorf("%d rounds, %+v", rounds, res)
+	}
+}

@@ -298,3 +298,25 @@ func TestTraceHoldsNoSecret(t *testing.T) {
 		}
 	}
 }
+
+// A server that claims a million messages and names none costs what the numbers alone need.
+func TestAClaimedMillionOfMessagesCostsLittle(t *testing.T) {
+	s := mailtest.NewPOP3(mailtest.Letters(1)...)
+	s.On("STAT", mailtest.POP3Reply("+OK 1000000 100000000"))
+	serve(t, s)
+	session, err := pop3.Open(t.Context(), options(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	l, err := session.List(t.Context())
+	runtime.ReadMemStats(&after)
+	if err != nil || len(l.Items) != 1_000_000 || !l.Items[1].Seen {
+		t.Fatal(len(l.Items), err)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 64<<20 {
+		t.Errorf("%d MB were allocated", got>>20)
+	}
+}
