@@ -123,3 +123,17 @@ func removeMail(t *testing.T, box string) {
 		t.Fatal(err)
 	}
 }
+
+// TestMarksOfOthersAreNoMismatch: with keep and flush the reference stops when EXPUNGE removes what somebody else has
+// marked, too.
+func TestMarksOfOthersAreNoMismatch(t *testing.T) {
+	c := newClient(t, binary(t))
+	s := imapWith(t, 11, "IMAP4rev1 UIDPLUS", "one", "two", "three")
+	flags(s, 1, `\Seen`)
+	flags(s, 3, `\Deleted`)
+	c.rc(t, fmt.Sprintf("poll localhost proto imap port %s\n user alice there password secret is %s here sslproto ''\n maildir \"~/Maildir\" keep flush limit 1\n", s.Port(), c.user))
+	// One is old and goes, two is too large, three is old for us as well.
+	if r := c.run(t); r.code != 1 || len(s.Left("alice", "INBOX")) != 1 {
+		t.Errorf("%d left: %s", len(s.Left("alice", "INBOX")), r)
+	}
+}

@@ -14,7 +14,7 @@ import (
 
 // commitEvery is how many messages are fetched between two points at which deletions become final, on servers where
 // that does not end the session. It bounds what a crash leaves behind.
-const commitEvery = 100
+const commitEvery = 500
 
 // sliceMost is how many messages are asked for in one go. It bounds memory.
 const sliceMost = 10_000

@@ -14,7 +14,7 @@ import (
 
 // The options of a dialogue are
 //
-//	keep fetchall auth=X starttls=may|must user="X" password="X" folder=X expunge=N
+//	keep fetchall known=UID auth=X starttls=may|must user="X" password="X" folder=X expunge=N
 //
 // and "welcome CAPS" stands for a greeting with these capabilities, LOGIN, and SELECT of the inbox up to EXISTS.
 func TestDialogues(t *testing.T) {
@@ -55,6 +55,8 @@ func dialogOptions(t *testing.T, addr *net.TCPAddr, words []string) Options {
 			o.Keep = true
 		case "fetchall":
 			o.FetchAll = true
+		case "known":
+			o.Known = func(string) func(string) bool { return func(uid string) bool { return uid == value } }
 		case "auth":
 			o.Auth = value
 		case "user":

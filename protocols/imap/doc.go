@@ -32,7 +32,7 @@
 // # Two ways
 //
 // Servers with UIDPLUS are asked for messages by UID: one command lists the folder, one fetches a batch of messages
-// (first 8, then twice as many each time, up to 100 or 50 MB), header and body in one literal. The library decodes all
+// (first 8, then twice as many each time, up to 250 or 50 MB), header and body in one literal. The library decodes all
 // responses in one goroutine that stands still while a literal is read; so nothing is waited for within a batch, and
 // there is never more than one FETCH under way (servers interleave the answers to several, and reading them in order
 // would dead-lock). Marks go out together at the end of a batch, or after a second; until then, and if their answers

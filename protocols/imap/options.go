@@ -69,7 +69,7 @@ type Options struct {
 
 const (
 	defaultMaxHeader     = 8 << 20
-	defaultBatchMessages = 100
+	defaultBatchMessages = 250
 	defaultBatchOctets   = 50e6
 	defaultLargeMessage  = 4 << 20
 	defaultIdle          = 28 * time.Minute
