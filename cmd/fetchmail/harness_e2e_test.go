@@ -102,6 +102,13 @@ func (c *client) write(t testing.TB, name, text string) {
 	c.own(t, path)
 }
 
+func (c *client) chmod(t testing.TB, name string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(filepath.Join(c.home, name), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // read returns a file of the home, "" if it is not there.
 func (c *client) read(t testing.TB, name string) string {
 	t.Helper()

@@ -26,6 +26,7 @@ func TestOptionInterfaceEqualsTheReference(t *testing.T) {
 		"two users":       entry(`interface "lo/10.0.0.1"`) + "user bob there with password secret2 is user1 here\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // the reference waits after each poll
 			var said [2]string
 			for i, bin := range []string{reference, binary(t)} {
 				c := newClient(t, bin)

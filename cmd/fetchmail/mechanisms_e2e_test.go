@@ -111,9 +111,7 @@ func TestPreauthenticatedServerBehindAPlugin(t *testing.T) {
 					greeting = "printf '+OK ready\\r\\n'; "
 				}
 				c.write(t, "serve", "#!/bin/sh\n"+greeting+"exec env -i USER=alice HOME="+c.home+" PATH=/usr/sbin:/usr/bin:/bin /usr/lib/dovecot/"+proto+" -c "+c.home+"/dovecot.conf\n")
-				if err := os.Chmod(c.home+"/serve", 0o700); err != nil {
-					t.Fatal(err)
-				}
+				c.chmod(t, "serve", 0o700)
 				for _, dir := range []string{"box", "box/cur", "box/new", "box/tmp"} {
 					if err := os.Mkdir(c.home+"/"+dir, 0o700); err != nil {
 						t.Fatal(err)

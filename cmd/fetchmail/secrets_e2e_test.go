@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"fetchmail/protocols/mailtest/real"
 )
@@ -124,36 +126,100 @@ func TestThePasswordIsAskedOnTheTerminalAndNotShown(t *testing.T) {
 	d := real.StartDovecot(t, real.DovecotOptions{})
 	for typed, status := range map[string]int{"secret": 1, "misspelt": 3} {
 		t.Run(typed, func(t *testing.T) {
+			t.Parallel()
 			c := newClient(t, binary(t))
 			c.rc(t, fmt.Sprintf("poll localhost proto pop3 port %d timeout 30\n user alice sslproto ''\n", d.POP3))
-			ctx, cancel := context.WithTimeout(t.Context(), runLimit)
-			defer cancel()
-			cmd := c.command(ctx, "-c", "-v")
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Credential: cmd.SysProcAttr.Credential}
-			tty, err := pty.StartWithAttrs(cmd, nil, cmd.SysProcAttr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer tty.Close()
-			_ = tty.SetReadDeadline(time.Now().Add(runLimit))
-			var said []byte
-			buf := make([]byte, 4096)
-			for asked := false; ; {
-				n, err := tty.Read(buf)
-				said = append(said, buf[:n]...)
-				if !asked && bytes.Contains(said, []byte("Enter password for alice@localhost: ")) {
-					asked = true
-					time.Sleep(50 * time.Millisecond) // the echo is off before the question is asked, or now
-					_, _ = io.WriteString(tty, typed+"\n")
-				}
-				if err != nil { // EIO: it has ended
-					break
-				}
-			}
-			_ = cmd.Wait()
-			if code := cmd.ProcessState.ExitCode(); code != status || bytes.Contains(said, []byte(typed)) {
+			said, code := c.onTerminal(t, "Enter password for alice@localhost: ", typed)
+			if code != status || strings.Contains(said, typed) {
 				t.Errorf("exit %d: %s", code, said)
 			}
 		})
+	}
+}
+
+func TestThePasswordOfAnEncryptedKeyIsAskedOnTheTerminal(t *testing.T) {
+	d := real.StartDovecot(t, real.DovecotOptions{ClientCert: true, Mechanisms: []string{"plain", "external"}})
+	cert, key := d.Client(t, "alice")
+	for typed, status := range map[string]int{"open sesame": 1, "open barley": 3} {
+		t.Run(typed, func(t *testing.T) {
+			c := newClient(t, binary(t))
+			sealed := filepath.Join(c.home, "sealed.key")
+			out, err := exec.Command("openssl", "pkcs8", "-topk8", "-in", key, "-out", sealed, "-passout", "pass:open sesame").CombinedOutput()
+			if err != nil {
+				t.Fatalf("openssl: %v %s", err, out)
+			}
+			c.own(t, sealed)
+			c.rc(t, fmt.Sprintf("poll localhost proto imap port %d auth external timeout 30\n user alice ssl sslcertfile %s sslcert %s sslkey %s\n", d.IMAPS, d.CA, cert, sealed))
+			said, code := c.onTerminal(t, "Enter password for key "+sealed+": ", typed)
+			if code != status || strings.Contains(said, typed) {
+				t.Errorf("exit %d: %s", code, said)
+			}
+		})
+	}
+}
+
+// onTerminal runs the program on a terminal of its own, types an answer to a question, and returns what is to be seen
+// there.
+func (c *client) onTerminal(t *testing.T, question, typed string) (said string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
+	defer cancel()
+	cmd := c.command(ctx, "-c", "-v")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Credential: cmd.SysProcAttr.Credential}
+	tty, err := pty.StartWithAttrs(cmd, nil, cmd.SysProcAttr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close()
+	buf := make([]byte, 4096)
+	for asked := false; err == nil; { // EIO: it has ended
+		var n int
+		n, err = tty.Read(buf)
+		said += string(buf[:n])
+		if !asked && strings.Contains(said, question) {
+			asked = true
+			waitForSilence(t, tty)
+			_, _ = io.WriteString(tty, typed+"\n")
+		}
+	}
+	_ = cmd.Wait()
+	return said, cmd.ProcessState.ExitCode()
+}
+
+// waitForSilence waits until the terminal does not echo.
+func waitForSilence(t *testing.T, tty *os.File) {
+	t.Helper()
+	for end := time.Now().Add(runLimit); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if state, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS); err != nil || state.Lflag&unix.ECHO == 0 {
+			return
+		}
+	}
+	t.Error("the terminal echoes passwords")
+}
+
+// A command that gets a password is taken from the file of the owner only, never from the command line, where everybody
+// sees it.
+func TestPasswordCommandsComeFromTheFileOfTheOwner(t *testing.T) {
+	c := newClient(t, binary(t))
+	rc := "poll localhost proto pop3 port 1\n user alice sslproto '' passwordeval \"touch " + c.home + "/ran; echo x\"\n"
+	c.rc(t, rc)
+	if r := c.run(t, "--passwordeval", "echo x"); r.code != 5 || !strings.Contains(r.stderr, "passwordeval") {
+		t.Errorf("on the command line: %s", r)
+	}
+	c.chmod(t, ".fetchmailrc", 0o640)
+	if r := c.run(t); r.code != 6 {
+		t.Errorf("readable by others: %s", r)
+	}
+	c.chmod(t, ".fetchmailrc", 0o600)
+	if os.Getuid() == 0 {
+		if err := os.Chown(filepath.Join(c.home, ".fetchmailrc"), 4242, -1); err != nil {
+			t.Fatal(err)
+		}
+		if r := c.run(t); r.code == 0 || r.code == 2 {
+			t.Errorf("of another user: %s", r)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(c.home, "ran")); err == nil {
+		t.Error("the command ran")
 	}
 }

@@ -75,11 +75,12 @@ func (a *account) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// proxy is the SOCKS5 proxy that the environment names.
+// proxy is the SOCKS5 proxy that the environment names, in either case, as other programs have it.
 func proxy() string {
-	p := os.Getenv("ALL_PROXY")
-	if strings.HasPrefix(p, "socks5") {
-		return p
+	for _, name := range []string{"ALL_PROXY", "all_proxy"} {
+		if p := os.Getenv(name); strings.HasPrefix(p, "socks5") {
+			return p
+		}
 	}
 	return ""
 }

@@ -1,0 +1,110 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"fetchmail/protocols/mailtest/real"
+)
+
+// socks is a SOCKS5 proxy (RFC 1928) that brings everybody to one address, whatever they ask for.
+type socks struct {
+	net.Listener
+	to    string
+	mu    sync.Mutex
+	asked []string
+}
+
+func startSOCKS(t *testing.T, to string) *socks {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s := &socks{Listener: l, to: to}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go s.serve(c)
+		}
+	}()
+	return s
+}
+
+func (s *socks) serve(c net.Conn) {
+	defer c.Close()
+	take := func(n int) []byte {
+		b := make([]byte, n)
+		_, _ = io.ReadFull(c, b)
+		return b
+	}
+	take(int(take(2)[1]))
+	_, _ = c.Write([]byte{5, 0})
+	if take(4)[3] != 3 { // a name
+		return
+	}
+	name, port := string(take(int(take(1)[0]))), take(2)
+	s.mu.Lock()
+	s.asked = append(s.asked, fmt.Sprintf("%s:%d", name, int(port[0])<<8|int(port[1])))
+	s.mu.Unlock()
+	server, err := net.Dial("tcp", s.to)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	_, _ = c.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+	go func() { _, _ = io.Copy(server, c) }()
+	_, _ = io.Copy(c, server)
+}
+
+// The name goes to the proxy, which looks it up, and must be in the certificate.
+func TestAllProxyIsTheWayToTheServer(t *testing.T) {
+	d := real.StartDovecot(t, real.DovecotOptions{})
+	for _, env := range []string{"ALL_PROXY=socks5://", "all_proxy=socks5h://"} {
+		for host, status := range map[string]int{"mail.example.test": 1, "other.example.test": 2} {
+			s := startSOCKS(t, d.Addr(d.IMAPS))
+			c := newClient(t, binary(t))
+			c.env = []string{env + s.Addr().String()}
+			c.rc(t, fmt.Sprintf("poll label via %s proto imap port 4993 no dns auth password timeout 30\n user alice password secret ssl sslcertfile %s\n", host, d.CA))
+			r := c.run(t, "-c", "-v")
+			s.mu.Lock()
+			if r.code != status || strings.Join(s.asked, " ") != host+":4993" {
+				t.Errorf("%s: the proxy was asked for %q: %s", env, s.asked, r)
+			}
+			s.mu.Unlock()
+			if status == 2 && !strings.Contains(r.stderr, "hostname mismatch") {
+				t.Errorf("%s", r)
+			}
+		}
+	}
+}
+
+// The plugin is run without a shell, %h and %p are arguments of their own, and TLS goes through it.
+func TestPluginIsTheWayToTheServer(t *testing.T) {
+	d := real.StartDovecot(t, real.DovecotOptions{})
+	for _, way := range []struct {
+		proto, option string
+		port          int
+	}{
+		{"pop3", "sslproto ''", d.POP3}, {"pop3", "sslcertfile " + d.CA, d.POP3}, {"imap", "ssl sslcertfile " + d.CA, d.IMAPS},
+	} {
+		c := newClient(t, binary(t))
+		c.write(t, "relay", "#!/bin/bash\necho \"$# $1 $2 $3\" >>~/args\nexec 3<>/dev/tcp/$1/$2\ncat <&3 &\ncat >&3\n")
+		c.chmod(t, "relay", 0o700)
+		c.rc(t, fmt.Sprintf("poll localhost proto %s port %d plugin \"%s/relay %%h %%p $HOME;x\" auth password timeout 30\n user alice password secret %s\n", way.proto, way.port, c.home, way.option))
+		if r := c.run(t, "-c", "-v"); r.code != 1 {
+			t.Errorf("%v: %s", way, r)
+		}
+		if got, want := c.read(t, "args"), fmt.Sprintf("3 localhost %d $HOME;x\n", way.port); got != want {
+			t.Errorf("arguments %q, want %q", got, want)
+		}
+	}
+}
