@@ -251,8 +251,8 @@ func TestUnsafeMetricsAreRefused(t *testing.T) {
 // stamps are what differs between two runs.
 var stamps = regexp.MustCompile(`at \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}|localhost:\d+|<[^>]*@localhost>|/\d+`)
 
-// dotted is the progress that a line shows, which a record has no use for.
-var dotted = regexp.MustCompile(` #[*.]*`)
+// dotsShown is the progress that a line shows, which a record has no use for.
+var dotsShown = regexp.MustCompile(` #[*.]*`)
 
 // TestLogAsJSON runs the same poll in both forms of the log, with the dialogue: each line is msg of a record on the same
 // stream, everything is JSON, and the password is in neither.
@@ -291,7 +291,7 @@ func TestLogAsJSON(t *testing.T) {
 			msgs = append(msgs, rec.Msg)
 		}
 		for _, line := range tt.classic {
-			want := dotted.ReplaceAllString(strings.TrimPrefix(line, "fetchmail: "), "")
+			want := dotsShown.ReplaceAllString(strings.TrimPrefix(line, "fetchmail: "), "")
 			if !strings.Contains(want, " querying ") && !slices.ContainsFunc(msgs, func(m string) bool { return m == want }) {
 				t.Errorf("no record says %q", want)
 			}
