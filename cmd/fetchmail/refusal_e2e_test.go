@@ -84,9 +84,11 @@ func startRefuser(t *testing.T, list []refusal, lmtp, reports bool) *refuser {
 		t.Fatal(err)
 	}
 	if reports {
-		if r.reports, err = mailtest.StartSMTP(mailtest.SMTPOptions{Addr: "127.0.0.1:25"}); err != nil {
-			t.Fatal(err)
-		}
+		// A process that another test is just starting may hold the port for a moment: it is a copy of this one until exec.
+		await(t, "port 25 is free", func() bool {
+			r.reports, err = mailtest.StartSMTP(mailtest.SMTPOptions{Addr: "127.0.0.1:25"})
+			return err == nil
+		})
 	}
 	return r
 }
