@@ -8,19 +8,34 @@ import (
 	"fetchmail/rcfile"
 )
 
-// systemd.exec(5), LoadCredential=: single files have our names, those of a folder a prefix.
-func TestPasswordsFromSystemd(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{"one": "p1", "joe@two": "p2", "two": "p3", "password_three": "p4", "password_joe@four": "p5", "password_four": "p6"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
+func TestAPasswordFileIsReadAgainForEachPoll(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pass")
+	a := &account{server: &rcfile.Server{Name: "pop"}, user: &rcfile.User{Remote: "alice", PasswordFile: name}}
+	a.secret = a.findSecret()
+	task := &Task{account: a}
+	for _, want := range []string{"first", "second"} {
+		if err := os.WriteFile(name, []byte(want+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	t.Setenv("CREDENTIALS_DIRECTORY", dir)
-	for label, want := range map[string]string{"one": "p1", "two": "p2", "three": "p4", "four": "p5"} {
-		a := &account{server: &rcfile.Server{Name: label}, user: &rcfile.User{Remote: "joe"}}
-		if got, err := a.findSecret().Get(t.Context()); err != nil || got != want {
-			t.Errorf("%s: %q, %v", label, got, err)
+		for range 2 { // within a poll it is kept
+			if got, err := a.secret.Get(t.Context()); got != want || err != nil {
+				t.Errorf("%q, %v; want %q", got, err, want)
+			}
 		}
+		task.polled()
+	}
+}
+
+// What came from a descriptor or a person is handed to the next plan and to the process in the background.
+func TestPasswordsThatComeOnceAreHandedOn(t *testing.T) {
+	server, user := &rcfile.Server{Name: "pop"}, &rcfile.User{Remote: "alice", PasswordFDSet: true, PasswordFD: 999}
+	a := &account{server: server, user: user, Facts: Facts{Typed: map[string]string{"alice@pop": "secret"}}}
+	a.secret = a.findSecret()
+	if got, err := a.secret.Get(t.Context()); got != "secret" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	p := &Plan{Tasks: []*Task{{account: a}}}
+	if got := p.Typed()["alice@pop"]; got != "secret" {
+		t.Errorf("handed on: %q", got)
 	}
 }

@@ -17,7 +17,6 @@ import (
 
 	krb "github.com/jcmturner/gokrb5/v8/client"
 	"github.com/jcmturner/gokrb5/v8/config"
-	"github.com/jcmturner/gokrb5/v8/credentials"
 	"github.com/jcmturner/gokrb5/v8/keytab"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
@@ -226,9 +225,9 @@ func fromCache(name string, conf *config.Config) (*krb.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache := new(credentials.CCache)
-	if err := safely(file, func() error { return cache.Unmarshal(text) }); err != nil {
-		return nil, err
+	cache, err := parseCache(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	realm := cache.DefaultPrincipal.Realm
 	tgt, ok := cache.GetEntry(types.PrincipalName{NameString: []string{"krbtgt", realm}})

@@ -104,11 +104,15 @@ func field(t *testing.T, m []byte, i int) []byte {
 func TestNTLMAnswersAreWhatAServerComputes(t *testing.T) {
 	target := append(append([]byte{2, 0, 2, 0, 'D', 0, avTimestamp, 0, 8, 0}, "12345678"...), 0, 0, 0, 0)
 	for user, want := range map[string][2]string{"alice": {"", "alice"}, `DOM\alice`: {"DOM", "alice"}, "alice@dom": {"", "alice@dom"}} {
-		c, err := New("NTLM", user, "sécret", Server{})
+		mech := map[string]string{"alice": "MSN"}[user] // the same under another name
+		if mech == "" {
+			mech = "NTLM"
+		}
+		c, err := New(mech, user, "sécret", Server{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, first, err := c.Start(); err != nil || len(first) != 32 || string(first[:12]) != ntlmSignature+"\x01\x00\x00\x00" {
+		if name, first, err := c.Start(); err != nil || name != mech || len(first) != 32 || string(first[:12]) != ntlmSignature+"\x01\x00\x00\x00" {
 			t.Fatalf("first message %x, %v", first, err)
 		}
 		m, err := c.Next(ntlmMessage(target, uint16(len(target)), 48))
