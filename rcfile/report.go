@@ -14,8 +14,8 @@ type ReportEnv struct {
 	CertPath string
 	Verbose  bool // -v was given: defaults are told too
 
-	// SavedUIDs tells how many messages of an account are in the ledger; nil knows none.
-	SavedUIDs func(s *Server, u *User) int
+	// SavedUIDs tells which messages of an account are in the ledger, as text for a terminal; nil knows none.
+	SavedUIDs func(s *Server, u *User) []string
 }
 
 // reporter writes the lines of -V.
@@ -466,14 +466,17 @@ func (r *reporter) ledger(s *Server, u *User) {
 	default:
 		return
 	}
-	n := 0
+	var uids []string
 	if r.env.SavedUIDs != nil {
-		n = r.env.SavedUIDs(s, u)
+		uids = r.env.SavedUIDs(s, u)
 	}
-	if n == 0 {
+	if len(uids) == 0 {
 		r.line("  No UIDs saved from this host.")
-	} else {
-		r.line("  %d UIDs saved.", n)
+		return
+	}
+	r.line("  %d UIDs saved.", len(uids))
+	for _, uid := range uids {
+		r.line("\t%s", uid)
 	}
 }
 

@@ -33,11 +33,12 @@ func (l *Ledger) Account(user, host, folder string) *Account {
 // Known tells whether the UID stands in the file: the message is old.
 func (a *Account) Known(uid string) bool { return a.has(a.known, uid) }
 
-// Len is the number of messages that stand in the file.
-func (a *Account) Len() int {
+// UIDs are the messages that stand in the file, in its order.
+func (a *Account) UIDs() []string {
 	a.l.mu.Lock()
 	defer a.l.mu.Unlock()
-	return len(a.known.has)
+	a.known.tidy()
+	return slices.Clone(a.known.uids)
 }
 
 // Bounced tells whether Bounce was called for the UID.
