@@ -35,7 +35,8 @@
 // (first 8, then twice as many each time, up to 250 or 50 MB), header and body in one literal. The library decodes all
 // responses in one goroutine that stands still while a literal is read; so nothing is waited for within a batch, and
 // there is never more than one FETCH under way (servers interleave the answers to several, and reading them in order
-// would dead-lock). Marks go out together at the end of a batch, or after a second; until then, and if their answers
+// would dead-lock). Batches that grow leave little to gain from asking for the next one before the last has drained: a
+// thousand messages are eight batches. Marks go out together at the end of a batch, or after a second; until then, and if their answers
 // get lost, the ledger knows what was accepted. Messages from 4 MB on are asked for by their header first, so that a
 // refused one costs no body. A message that did not come with its batch is asked for again, alone; what then does not
 // come is unavailable. So messages may come out of order, where the server leaves one out at first.
@@ -47,6 +48,13 @@
 // removal does not wait for Commit unless expunge is 0: that is what the option means.
 //
 // Removal is checked: a message counts as removed when the server has told its EXPUNGE, or no longer finds its UID.
+//
+// # Old and new
+//
+// \Seen tells, and with keep \Deleted, as in the reference. With Options.Known (option uidl) it is UIDVALIDITY and UID:
+// what people read elsewhere is not hidden, what was fetched does not come again, and when UIDVALIDITY has changed all is
+// new, so that nothing is flushed that was not fetched. A server without UIDs, or with fewer than messages, is asked for
+// flags all the same.
 //
 // # RFC support
 //
