@@ -89,7 +89,7 @@ func (w *watched) drops(when string, n int) {
 // as soon as it is there, also after the server was frozen for a while and after all connections were cut. FETCHMAIL_IDLE
 // is the number of accounts.
 func TestIdleEverywhere(t *testing.T) {
-	n := number(t, "FETCHMAIL_IDLE", 5)
+	n := number(t, "FETCHMAIL_IDLE", 3)
 	accounts := map[string]string{"plain": "secret"}
 	w := &watched{T: t}
 	for i := range n {

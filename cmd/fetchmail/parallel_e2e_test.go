@@ -69,9 +69,9 @@ func TestDeadServersDelayNobody(t *testing.T) {
 // TestManyAccountsBehindALongLine compares the time that the reference and we need for many accounts with some messages
 // each, over a line with round trips of 40 ms. FETCHMAIL_ACCOUNTS is their number; with 200 the reference needs minutes.
 func TestManyAccountsBehindALongLine(t *testing.T) {
-	n, letters := number(t, "FETCHMAIL_ACCOUNTS", 4), 10
+	n, letters := number(t, "FETCHMAIL_ACCOUNTS", 3), 10
 	if n < 20 {
-		letters = 4
+		letters = 3
 	}
 	defer func(limit time.Duration) { runLimit = limit }(runLimit)
 	runLimit += time.Duration(n) * 5 * time.Second

@@ -26,7 +26,7 @@ func soakTime(t *testing.T) time.Duration {
 		}
 		return d
 	}
-	return 12 * time.Second
+	return 8 * time.Second
 }
 
 // soak is a daemon with ten accounts and a world around it that fails all the time.
@@ -237,7 +237,7 @@ func (s *soak) quiet() usage {
 		return len(s.came()) == s.sent
 	})
 	best := s.usage(s.T)
-	for range 20 { // between two rounds it needs least
+	for range 12 { // between two rounds it needs least
 		time.Sleep(150 * time.Millisecond)
 		u := s.usage(s.T)
 		best = usage{min(best.memory, u.memory), min(best.files, u.files), min(best.children, u.children), min(best.routines, u.routines)}
