@@ -14,8 +14,22 @@
 // says that the daemon "starts its next poll cycle immediately", and whoever wakes it may have news of a server that was
 // asked already.)
 //
-// Resident tasks (IMAP IDLE) have no rounds: they are started with the first one and run beside all others until they return;
-// the next round starts them again. Run of a plan without interval waits for them.
+// Resident tasks (IMAP IDLE) have no rounds: they are started with the first one and run beside all others. One that has
+// failed begins again after a pause; one that returns in good order is started again with the next round. Run of a plan
+// without interval waits for them, and starts none again.
+//
+// # Failures
+//
+// Loop.Judge says what a status means. A task whose other side could not be asked five times in a row is left out of
+// rounds: for two intervals, then four, up to an hour. (The reference asks in every round; its manual says that it gives up
+// after some time, until it is woken.) Resident tasks come back after a random time below half a second, then below one,
+// two ... up to five minutes; one that has run for a while begins with the first pause. A wake-up or a new configuration
+// makes all of that forgotten.
+//
+// # Alive
+//
+// Loop.Alive is true as long as both goroutines that matter, that of the rounds and that of the signals, take what they are
+// sent. A poll that takes long is no reason to be dead: it has deadlines of its own.
 //
 // # The end
 //
