@@ -3,12 +3,14 @@ package notice
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -124,5 +126,31 @@ func TestStatus(t *testing.T) {
 		if got := status(reply); got != want {
 			t.Errorf("%q: %s, want %s", reply, got, want)
 		}
+	}
+}
+
+func TestAReportMayHoldTheWholeMessage(t *testing.T) {
+	const head, text = "From: a@b\r\nSubject: x\r\n\r\n", "text\r\n\r\n--foo-mani-padme-hum-1-2-0--\r\n"
+	b := Bounce{Host: "h", To: "boss", Reason: General, Failures: []Failure{{"joe@h", "554 no"}}, Header: []byte(head), Time: time.Unix(0, 0).UTC(), PID: 1, PPID: 2}
+	var bounds []string
+	for range 2 {
+		var out bytes.Buffer
+		b.Whole = strings.NewReader(text)
+		if n, err := b.WriteTo(&out); err != nil || n != int64(out.Len()) {
+			t.Fatalf("%d of %d, %v", n, out.Len(), err)
+		}
+		_, bound, _ := strings.Cut(out.String(), "boundary=\"")
+		bound, _, _ = strings.Cut(bound, "\"")
+		if !strings.HasSuffix(out.String(), "\r\nContent-Type: message/rfc822\r\n\r\n"+head+text+"\r\n--"+bound+"--\r\n") || strings.Count(out.String(), bound) != 5 {
+			t.Errorf("%q", out.String())
+		}
+		bounds = append(bounds, bound)
+	}
+	if bounds[0] == bounds[1] {
+		t.Error("the boundary can be foreseen")
+	}
+	b.Whole = iotest.ErrReader(errors.New("cut"))
+	if _, err := b.WriteTo(io.Discard); err == nil {
+		t.Error("a message that broke off is a whole one")
 	}
 }
