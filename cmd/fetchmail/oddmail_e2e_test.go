@@ -150,7 +150,7 @@ const cutSender = 766
 var (
 	dotBehindCR = regexp.MustCompile(`(\r)\.(\r|\n)`)
 	foldedPath  = regexp.MustCompile(`(?im)^return-path:[^\n]*\n[ \t]`)
-	openWord    = regexp.MustCompile(`=\?[^?\n]*\?[bB]\?(?:[^?\n]|\?[^=])*\n`)
+	openWord    = regexp.MustCompile(`=\?[^?\n]*\?[bB]\?(?:[^?\n]|\?[^=])*(?:\n|$)`)
 	leadingDots = regexp.MustCompile(`(?m)^\.+`)
 )
 

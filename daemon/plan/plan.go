@@ -405,11 +405,7 @@ func canonical(ctx context.Context, host string) (string, error) {
 	if net.ParseIP(wire.Unbracket(host)) != nil {
 		return host, nil
 	}
-	name, err := net.DefaultResolver.LookupCNAME(ctx, host)
-	if err != nil {
-		return "", err
-	}
-	return strings.TrimSuffix(name, "."), nil
+	return lookupCNAME(ctx, host)
 }
 
 func (a *account) edit() poll.Edit {
@@ -463,8 +459,23 @@ func (resolver) MX(ctx context.Context, host string) ([]string, error) {
 }
 
 func (resolver) CNAME(ctx context.Context, host string) (string, error) {
-	name, err := net.DefaultResolver.LookupCNAME(ctx, host)
-	return strings.TrimSuffix(name, "."), err
+	return lookupCNAME(ctx, host)
+}
+
+// maxAliases is how long a chain of aliases is followed.
+const maxAliases = 8
+
+// lookupCNAME is the name behind all aliases, without final dot. The standard library follows one step of a chain.
+func lookupCNAME(ctx context.Context, host string) (string, error) {
+	for range maxAliases {
+		name, err := net.DefaultResolver.LookupCNAME(ctx, host)
+		name = strings.TrimSuffix(name, ".")
+		if err != nil || strings.EqualFold(name, host) {
+			return name, err
+		}
+		host = name
+	}
+	return host, nil
 }
 
 func (resolver) Addrs(ctx context.Context, host string) ([]string, error) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Resolver is the part of DNS that routing needs. An error that is temporary (net.DNSError) makes Route fail; any other
+// Resolver is the part of DNS that routing needs. A net.DNSError other than "not found" makes Route fail; any other error
 // counts as "no such host". Names have no final dot.
 type Resolver interface {
 	// MX returns the names of the mail exchangers of a host.
@@ -41,6 +41,10 @@ func (r *Router) serves(ctx context.Context, host string) (bool, error) {
 	if r.isServer(host) {
 		return true, nil
 	}
+	host = strings.TrimSuffix(host, ".")
+	if r.rules.DNS && r.resolver != nil && r.rules.CheckAlias && net.ParseIP(host) != nil { // asks nobody for it
+		return r.sameAddress(ctx, host)
+	}
 	if !r.rules.DNS || r.resolver == nil || !hostName(host) {
 		return false, nil
 	}
@@ -50,7 +54,10 @@ func (r *Router) serves(ctx context.Context, host string) (bool, error) {
 	if r.asked++; r.asked > maxAsked {
 		return false, nil
 	}
-	yes, err := r.ask(ctx, host)
+	yes, err := r.isServer(host), error(nil) // without the dot
+	if !yes {
+		yes, err = r.ask(ctx, host)
+	}
 	if err == nil {
 		if len(r.known) >= maxKnown {
 			clear(r.known)
@@ -118,7 +125,7 @@ func (r *Router) sameAddress(ctx context.Context, host string) (bool, error) {
 // temporary returns err if asking again later may help, otherwise nil.
 func temporary(err error) error {
 	var d *net.DNSError
-	if errors.As(err, &d) && (d.IsTemporary || d.IsTimeout) && !d.IsNotFound {
+	if errors.As(err, &d) && !d.IsNotFound {
 		return err
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
