@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -44,6 +45,64 @@ func TestRepeatedSecretsAreHidden(t *testing.T) {
 		for _, args := range [][]string{nil, {"-vvv"}, {"--logformat", "json"}, {"-vvv", "--logformat", "json"}} {
 			if r := c.run(t, args...); r.code == 0 || strings.Contains(r.stdout+r.stderr, "hunter2") {
 				t.Errorf("%v: %s", args, r)
+			}
+		}
+	}
+}
+
+// A secret that was sent within a longer word, quoted, or as a digest is hidden too, and so is one repeated after the login.
+func TestSecretsRepeatedInAnotherFormAreHidden(t *testing.T) {
+	t.Parallel()
+	const password = `hunter2"hunter2`
+	bad := base64.StdEncoding.EncodeToString([]byte(`{"status":"401","token":"` + password + `"}`))
+	entries := map[string]string{}
+	entry := func(proto, auth, on, port string) {
+		entries[proto+" "+auth+" "+on] = fmt.Sprintf("poll 127.0.0.1 proto %s port %s timeout 20 auth %s\n user alice there with password '%s' is user1 here\n sslproto '' maildir \"~/Maildir\"\n",
+			proto, port, auth, password)
+	}
+	for _, tt := range []struct{ auth, mech, on, answer string }{
+		{"plain", "PLAIN", "AUTH", "-ERR bad " + password},
+		{"apop", "", "APOP", "-ERR bad " + password},
+		{"oauthbearer", "XOAUTH2", "AUTH", "+ " + bad + "\r\n-ERR no"},
+	} {
+		s := mailtest.NewPOP3()
+		s.Stamp = "<1896.697170952@mail.example.test>"
+		s.Caps = append(s.Caps, "SASL "+tt.mech)
+		s.On(tt.on, mailtest.POP3Reply(tt.answer))
+		if err := s.Start(""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		entry("pop3", tt.auth, tt.on, s.Port())
+	}
+	for _, tt := range []struct{ auth, on, answer string }{
+		{"plain", "AUTHENTICATE", "TAG NO bad " + password},
+		{"password", "LOGIN", "TAG NO bad " + password},
+		{"oauthbearer", "AUTHENTICATE", "TAG NO bad " + password},
+		{"xoauth2", "AUTHENTICATE", "+ " + bad + "\r\nTAG NO no"},
+		{"password", "SELECT|EXAMINE", "* OK [ALERT] " + password + "\r\nTAG NO bad " + password},
+		{"password", "CLOSE|SELECT", "* BYE " + password},
+	} {
+		s := mailtest.NewIMAP()
+		s.Users["alice"] = password
+		s.Caps = append(s.Caps, "AUTH=OAUTHBEARER")
+		if tt.auth == "xoauth2" {
+			s.Caps = append(s.Caps[:len(s.Caps)-1], "AUTH=XOAUTH2")
+		}
+		s.On(tt.on, mailtest.IMAPReply(tt.answer))
+		if err := s.Start(""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		entry("imap", tt.auth, tt.on, s.Port())
+	}
+	for name, e := range entries {
+		c := newClient(t, binary(t))
+		c.rc(t, e)
+		for _, args := range [][]string{nil, {"-vvv"}} {
+			r := c.run(t, args...)
+			if all := r.stdout + r.stderr; r.code == 0 || strings.Contains(all, "hunter2") || strings.Contains(all, bad) {
+				t.Errorf("%s %v: %s", name, args, r)
 			}
 		}
 	}

@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"cmp"
 	"encoding/base64"
+	"slices"
 	"strings"
 )
 
@@ -9,7 +11,7 @@ import (
 const minMasked = 4
 
 // Mask hides secrets in lines of a server: there is no lack of servers that repeat in an error what they were told.
-// The zero value hides nothing.
+// The zero value and nil hide nothing.
 type Mask struct{ secrets []string }
 
 // Add hides a text from now on, also within base64.
@@ -22,6 +24,7 @@ func (m *Mask) Add(secret string) {
 	if plain, err := base64.StdEncoding.DecodeString(secret); err == nil && len(plain) >= minMasked {
 		m.secrets = append(m.secrets, string(plain))
 	}
+	slices.SortStableFunc(m.secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 }
 
 // AddLine hides the part of a sent line that shown, which has "*" in its place, does not show.
@@ -31,8 +34,11 @@ func (m *Mask) AddLine(line, shown string) {
 	}
 }
 
-// Hide puts "*" in place of every secret.
+// Hide puts "*" in place of every secret, of those that hold others first.
 func (m *Mask) Hide(text string) string {
+	if m == nil {
+		return text
+	}
 	for _, s := range m.secrets {
 		text = strings.ReplaceAll(text, s, "*")
 	}

@@ -27,3 +27,16 @@ func TestSecretsThatServersRepeatAreHidden(t *testing.T) {
 		}
 	}
 }
+
+func TestTokenInTheReasonOfItsRefusalIsHidden(t *testing.T) {
+	for _, mech := range []string{"XOAUTH2", "OAUTHBEARER"} {
+		c, err := New(mech, "alice", "t0k3n-t0k3n", Server{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Next([]byte(strings.Repeat("t0k3n-t0k3n", 100)))
+		if err := c.(prover).Proved(); err == nil || strings.Contains(err.Error(), "t0k3n") {
+			t.Errorf("%s: %v", mech, err)
+		}
+	}
+}

@@ -172,7 +172,7 @@ func external(user, _ string, _ Server) (sasl.Client, error) {
 }
 
 // ErrToken says that the server did not accept an OAuth 2.0 token. Details is what it gave as reason, cut to
-// maxOAuthDetails bytes; it may contain any byte.
+// maxOAuthDetails bytes and without the token; it may contain any byte.
 type ErrToken struct {
 	Details string
 }
@@ -183,15 +183,17 @@ const maxOAuthDetails = 512
 
 // tokenClient is a client that sends everything at once and gets a reason if that is refused. The reason must be
 // answered with what the mechanism prescribes; then the server says no.
-func tokenClient(mech, initial, answer string) sasl.Client {
+func tokenClient(mech, initial, token, answer string) sasl.Client {
 	var refused error
+	hide := func(text string) string { var m Mask; m.Add(token); return m.Hide(text) }
 	return &client{mech: mech,
 		initial: func() ([]byte, error) { return []byte(initial), nil },
 		next: func(challenge []byte) ([]byte, error) {
 			if refused != nil {
 				return nil, refused
 			}
-			refused = &ErrToken{Details: string(challenge[:min(len(challenge), maxOAuthDetails)])}
+			details := hide(string(challenge))
+			refused = &ErrToken{Details: details[:min(len(details), maxOAuthDetails)]}
 			return []byte(answer), nil
 		},
 		proved: func() error { return refused },
@@ -211,14 +213,14 @@ func oauthBearer(user, token string, s Server) (sasl.Client, error) {
 	if s.Port > 0 {
 		text += fmt.Sprintf("port=%d\x01", s.Port)
 	}
-	return tokenClient("OAUTHBEARER", text+"auth=Bearer "+token+"\x01\x01", "\x01"), nil
+	return tokenClient("OAUTHBEARER", text+"auth=Bearer "+token+"\x01\x01", token, "\x01"), nil
 }
 
 func xoauth2(user, token string, _ Server) (sasl.Client, error) {
 	if err := errors.Join(noControl("user name", user), noControl("token", token)); err != nil {
 		return nil, err
 	}
-	return tokenClient("XOAUTH2", "user="+user+"\x01auth=Bearer "+token+"\x01\x01", ""), nil
+	return tokenClient("XOAUTH2", "user="+user+"\x01auth=Bearer "+token+"\x01\x01", token, ""), nil
 }
 
 // offers tells whether a list of mechanisms has a name, in any case.

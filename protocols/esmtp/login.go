@@ -11,8 +11,10 @@ import (
 )
 
 // Login proves who we are with a SASL mechanism: RFC 4954. A server that says no, or whose words the mechanism cannot
-// accept, gives an *auth.Refusal, after which another mechanism may be tried; any other error is a *protocols.Fault.
-func (s *Session) Login(mech sasl.Client) error {
+// accept, gives an *auth.Refusal, after which another mechanism may be tried; any other error is a *protocols.Fault. The
+// secret is what the mechanism works with, "" if nothing; where a server repeats it, it is not shown.
+func (s *Session) Login(mech sasl.Client, secret string) error {
+	s.mask.Add(secret)
 	ch := &channel{s: s, replies: s.o.Protocol}
 	err := auth.Exchange(mech, ch)
 	var (

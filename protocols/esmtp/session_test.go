@@ -243,7 +243,7 @@ func TestLogin(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Leave()
-			err = s.Login(mechanism(t, "CRAM-MD5"))
+			err = s.Login(mechanism(t, "CRAM-MD5"), "s3cret!")
 			var no *auth.Refusal
 			if tt.ok != (err == nil) || tt.kind != kindOf(err) || !tt.ok && tt.kind == 0 && !errors.As(err, &no) {
 				t.Errorf("%v", err)
@@ -256,14 +256,16 @@ func TestLogin(t *testing.T) {
 		})
 	}
 	p := newPlace(t, func(s *mailtest.Push) { s.Password = "s3cret!" })
-	p.On("AUTH", func(c *mailtest.PushConn) error { return c.Say("535 I do not know " + strings.Fields(c.Line)[2]) })
+	p.On("AUTH", func(c *mailtest.PushConn) error {
+		return c.Say("535 I do not know " + strings.Fields(c.Line)[2] + " s3cret!")
+	})
 	s, err := esmtp.Open(t.Context(), p.o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.Login(mechanism(t, "PLAIN"))
+	err = s.Login(mechanism(t, "PLAIN"), "s3cret!")
 	s.Leave()
-	if all := strings.Join(p.trace, "\n") + err.Error(); strings.Contains(all, "AGFsaWNl") || !strings.Contains(all, "AUTH PLAIN *\n") {
+	if all := strings.Join(p.trace, "\n") + err.Error(); strings.Contains(all, "AGFsaWNl") || strings.Contains(all, "s3cret") || !strings.Contains(all, "AUTH PLAIN *\n") {
 		t.Errorf("%s", all)
 	}
 }

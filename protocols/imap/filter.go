@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"fetchmail/protocols/auth"
 	"fetchmail/protocols/wire"
 )
 
@@ -57,6 +58,7 @@ type filter struct {
 	limit   time.Duration // inactivity limit outside of IDLE
 	idle    time.Duration // inactivity limit within IDLE
 	alert   func(text string)
+	mask    *auth.Mask // what was sent at the login; nobody adds to it any more
 	reading readState
 
 	wmu  sync.Mutex
@@ -270,8 +272,11 @@ func (f *filter) show(line []byte) {
 	if len(line) > most {
 		line = append(line[:most:most], "..."...)
 	}
-	f.trace(wire.Received, string(line))
+	f.trace(wire.Received, f.mask.Hide(string(line)))
 }
+
+// text is what a server says, for people.
+func (f *filter) text(b []byte) string { return f.mask.Hide(string(printable(b))) }
 
 // skip throws a literal away.
 func (f *filter) skip(n int64) error {

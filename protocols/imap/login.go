@@ -99,6 +99,7 @@ func (g *guest) noSecret(err error) error {
 
 // try logs in one way. A server's no is an *auth.Refusal.
 func (g *guest) try(ctx context.Context, way auth.Way, secret string) error {
+	g.mask.Add(secret)
 	switch way.Kind {
 	case auth.None:
 		return nil

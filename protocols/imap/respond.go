@@ -84,9 +84,9 @@ func (f *filter) refuse(tag, status string, code, text []byte) {
 	if isAtom(code) && len(code) < 100 {
 		f.emit("[%s] ", code)
 	}
-	t := bytes.TrimLeft(printable(text), "[ ")
-	if len(t) == 0 {
-		t = []byte("refused")
+	t := strings.TrimLeft(f.text(text), "[ ")
+	if t == "" {
+		t = "refused"
 	}
 	f.emit("%s\r\n", t)
 }
@@ -106,7 +106,7 @@ func (f *filter) untagged(line []byte) error {
 		if f.isPending("LOGOUT") {
 			return nil
 		}
-		return &byeError{string(printable(rest))}
+		return &byeError{f.text(rest)}
 	case "SEARCH":
 		f.search(rest)
 		return nil
@@ -143,7 +143,7 @@ func (f *filter) status(text []byte) {
 		}
 	case "ALERT":
 		if f.alert != nil {
-			f.alert(string(printable(rest)))
+			f.alert(f.text(rest))
 		}
 	}
 }

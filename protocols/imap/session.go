@@ -90,6 +90,7 @@ func serial(t wire.Trace) wire.Trace {
 func newSession(ctx context.Context, o Options, g *guest) *Session {
 	s := &Session{life: ctx, o: o, conn: g.conn, caps: g.caps, window: firstWindow}
 	f := newFilter(g.conn, o.Trace, o.Dialer.Timeout, g.tags)
+	f.mask = &g.mask
 	f.old = !g.has("IMAP4REV1") && !g.has("IMAP4REV2")
 	f.idle = o.IdleTimeout + o.Dialer.Timeout
 	if o.Dialer.Timeout == 0 {

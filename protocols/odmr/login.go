@@ -48,7 +48,7 @@ func try(s *esmtp.Session, o Options, mech, secret string) error {
 	if err != nil {
 		return &protocols.Fault{Kind: protocols.Config, Phase: protocols.LoggingIn, Op: "AUTH " + mech, Err: err}
 	}
-	return s.Login(client)
+	return s.Login(client, secret)
 }
 
 // temporary tells that the host may say yes later: 4yz.

@@ -258,6 +258,7 @@ func (s *Session) secret(ctx context.Context, ways []auth.Way) (string, error) {
 
 // tryWays returns nil after the first way that the server accepts. Only a plain refusal leads to the next one.
 func (s *Session) tryWays(ways []auth.Way, secret string) error {
+	s.line.mask.Add(secret)
 	var last error
 	for i, w := range ways {
 		if last = s.tryWay(w, secret); last == nil {
