@@ -346,3 +346,44 @@ func BenchmarkEdit(b *testing.B) {
 		h.Edit(e)
 	}
 }
+
+// What fetchmail 6.4.37 was seen to do with damaged padding.
+func TestEncodedWordsInBase64(t *testing.T) {
+	for in, want := range map[string]string{
+		"=?x?b?YQ==\xfc?=!": "a!", "=?x?b?YQ=x?=!": "a!", "=?x?b?YQ==YWJj?=!": "a!", "=?x?b?YWI=x?=!": "ab!", "=?x?b?YWJjYR==?=!": "abca!",
+		"=?x?b?YQ?=!": "!", "=?x?b?YWJjY?=!": "!", "=?x?b?YWJj*WJj?=!": "!", "=?x?b?Y===?=!": "!", "=?x?b?=YQ=?=!": "!",
+		"=?x?b?YQ==?=\v=?x?b?YQ==?=": "aa",
+	} {
+		if got := string(AppendWords(nil, []byte(in))); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestLinesThatBeginWithWhiteSpaceAreNotBad(t *testing.T) {
+	for _, in := range []string{"A: b\r\n\rX\r\n\r\n", "A: b\r\n\vX\r\n\r\n", "A: b\r\n\f X\r\n\r\n", "A: b\r\n\r \r\n\r\n"} {
+		if _, err := Parse([]byte(in)); err != nil {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
+func TestNULsOutOfEncodedWordsAreWarnedOf(t *testing.T) {
+	b, _ := Parse([]byte("X: =?x?q?a=00b?=\r\n\r\n"))
+	b.DecodeWords()
+	if got, want := string(b.Edit(Edit{})), "X: a\x00b\r\nX-Fetchmail-Warning: message has embedded NULs\r\n\r\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestMultipartIsSeenOnTheFirstLineOnly(t *testing.T) {
+	for in, want := range map[string]string{
+		"multipart/mixed; boundary=b1\r\n": "b1\r", "multipart/mixed; boundary=b1\n": "b1", "multipart/mixed; \fboundary=\v\"b1\"\r\n": "b1",
+		"\r\n multipart/mixed; boundary=b1\r\n": "", "multipart/mixed;\r\n boundary=b1;\r\n": "b1",
+	} {
+		b, _ := Parse([]byte("MIME-Version: 1.0\r\nContent-Type: " + in + "\r\n"))
+		if got := b.MIME().Boundary; got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}

@@ -43,6 +43,7 @@ func TestDecode(t *testing.T) {
 		{"escapes and soft line breaks", Decode{Quoted: true}, "a=41=3d=\r\nb=\nc \r\n=2Ed=0D=0A=00e\r\n", "aA=bc \r\n.d\r\n\x00e\r\n"},
 		{"damaged escapes stay", Decode{Quoted: true}, "=zz=4=4g== =\r==41", "=zz=4=4g== =A"},
 		{"end in an escape", Decode{Quoted: true}, "a=4", "a=4"},
+		{"end in half a soft line break", Decode{Quoted: true}, "a=", "a"},
 		{"end in a soft line break", Decode{Quoted: true}, "a=\r\n", "a"},
 		{"parts", Decode{Boundary: "b"}, typical, strings.Replace(strings.Replace(typical,
 			"Encoding: quoted-printable", "Encoding: 8bit            ", 1), "a=\r\nb=3D=41=\n.x", "ab=A.x", 1)},
