@@ -37,6 +37,16 @@ func NewCA(t testing.TB, name string) *CA {
 	return ca
 }
 
+// NewExpiredCA makes a root authority whose time has run out.
+func NewExpiredCA(t testing.TB, name string) *CA {
+	t.Helper()
+	ca := &CA{key: newKey(t, 0)}
+	template := authority(name)
+	template.NotBefore, template.NotAfter = template.NotBefore.Add(-time.Hour), template.NotBefore
+	ca.Cert = sign(t, template, nil, ca.key)
+	return ca
+}
+
 // Intermediate makes an authority below this one, of an organization if org is not "".
 func (ca *CA) Intermediate(t testing.TB, name, org string) *CA {
 	t.Helper()
@@ -48,6 +58,17 @@ func (ca *CA) Intermediate(t testing.TB, name, org string) *CA {
 	below.Cert = sign(t, template, ca, below.key)
 	below.chain = append([][]byte{below.Cert.Raw}, ca.chain...)
 	return below
+}
+
+// CrossSigned issues a certificate of this root that also sends, at its end, the root's name and key as certified by
+// another authority: what servers send for the sake of clients that do not trust the root yet.
+func (ca *CA) CrossSigned(t testing.TB, by *CA, spec CertSpec) *Certificate {
+	t.Helper()
+	c := ca.Issue(t, spec)
+	template := authority(ca.Cert.Subject.CommonName)
+	template.NotBefore, template.NotAfter = by.Cert.NotBefore, by.Cert.NotAfter
+	c.TLS.Certificate = append(c.TLS.Certificate, sign(t, template, by, ca.key).Raw)
+	return c
 }
 
 // File writes the authority's certificate to a PEM file and returns its name.

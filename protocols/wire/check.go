@@ -36,7 +36,7 @@ func (c *check) verify(state tls.ConnectionState) error {
 		return errNoCertificate
 	}
 	c.describe(certs[0])
-	chain := c.chain(certs)
+	chain, dated := c.chain(certs)
 	if chain == nil || chain.depth == 0 || !c.policy.CheckCert {
 		if err := c.identity(certs[0]); err != nil {
 			return err
@@ -45,7 +45,7 @@ func (c *check) verify(state tls.ConnectionState) error {
 	if c.policy.Fingerprint != "" && !c.policy.CheckCert {
 		return nil // fetchmail(1), --sslfingerprint: the certificate is the right one, nothing more is asked
 	}
-	for _, d := range c.doubts(certs, chain) {
+	for _, d := range c.doubts(certs, dated, chain) {
 		c.lines = append(c.lines, d.lines...)
 		if c.first == nil {
 			c.first = d.err
@@ -105,8 +105,8 @@ func newDoubt(cert *x509.Certificate, what, text string, err error, remedy strin
 	return &doubt{lines: []string{"Server certificate verification error: " + text}, err: certError(cert, what, "", err, remedy)}
 }
 
-// doubts are all reasons, in order; chain is the one that c.chain has found.
-func (c *check) doubts(certs []*x509.Certificate, chain *doubt) []*doubt {
+// doubts are all reasons, in order; chain and dated are what c.chain has found.
+func (c *check) doubts(certs, dated []*x509.Certificate, chain *doubt) []*doubt {
 	leaf := certs[0]
 	var all []*doubt
 	if chain != nil {
@@ -122,8 +122,8 @@ func (c *check) doubts(certs []*x509.Certificate, chain *doubt) []*doubt {
 		all = append(all, newDoubt(leaf, "issuer", "unable to verify the first certificate", nil, chain.err.Remedy))
 	}
 	now := c.policy.now()
-	for i := len(certs) - 1; i >= 0; i-- {
-		switch cert := certs[i]; {
+	for i := len(dated) - 1; i >= 0; i-- {
+		switch cert := dated[i]; {
 		case now.Before(cert.NotBefore):
 			all = append(all, newDoubt(cert, "dates", "certificate is not yet valid", nil, "check this machine's clock"))
 		case now.After(cert.NotAfter):
@@ -140,21 +140,33 @@ const (
 	hintRoot         = "This could mean that the root CA's signing certificate is not in the trusted CA certificate location, or that c_rehash needs to be run on the certificate directory. For details, please see the documentation of --sslcertpath and --sslcertfile in the manual page. See README.SSL for details."
 )
 
-// chain looks for a way from the server's certificate to a trusted one. Dates are not its business: it is tried at a
-// time when the server's certificate was valid if it is not so now.
-func (c *check) chain(certs []*x509.Certificate) *doubt {
+// chain looks for a way from the server's certificate to a trusted one. Dates are doubts of their own: it is tried at a
+// time when the server's certificate was valid if it is not so now. dated are the certificates whose dates may be at
+// fault, the server's first: none if there is a way on which all are valid, whatever else the server has sent.
+func (c *check) chain(certs []*x509.Certificate) (found *doubt, dated []*x509.Certificate) {
 	err := c.path(certs, c.policy.now())
+	if err == nil {
+		return nil, nil
+	}
+	dated = certs
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		if !slices.ContainsFunc(certs, invalid.Cert.Equal) { // a trusted one, which the server need not send
+			return nil, append(slices.Clone(certs), invalid.Cert)
+		}
 		err = c.path(certs, certs[0].NotAfter)
 	}
-	if err == nil {
-		return nil
+	if err == nil || errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return nil, dated
 	}
+	return pathDoubt(certs, err), dated
+}
+
+// pathDoubt says why there is no way to a trusted certificate, dates apart.
+func pathDoubt(certs []*x509.Certificate, err error) *doubt {
+	var invalid x509.CertificateInvalidError
 	top := len(certs) - 1
 	switch {
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return nil // a certificate that has been sent: doubts tells; a trusted one: so it is not one any more
 	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
 		return newDoubt(certs[0], "purpose", "unsuitable certificate purpose", err, "the server's operator must get a certificate for servers")
 	case selfIssued(certs[top]):

@@ -125,6 +125,41 @@ func TestCertificateLinesAreTheReferences(t *testing.T) {
 	}
 }
 
+func TestExpiredRootIsNotTrusted(t *testing.T) {
+	program := real.Reference(t)
+	const name = "mail.example.test"
+	ca := mailtest.NewExpiredCA(t, "Old CA")
+	spec := mailtest.CertSpec{CommonName: name, Names: []string{name}}
+	for kind, cert := range map[string]*mailtest.Certificate{"root": ca.Issue(t, spec), "intermediate": ca.Intermediate(t, "Below", "").Issue(t, spec)} {
+		_, port := secureServer(t, cert.Config())
+		for _, check := range []bool{true, false} {
+			option := fmt.Sprintf("sslcertck sslcertfile '%s' sslcommonname '%s'", ca.File(t), name)
+			if !check {
+				option = "no " + option
+			}
+			want := referenceLines(t, program, port, option)
+			got, ok := ourLines(t, port, &TLS{CheckCert: check, CertFile: ca.File(t), CommonName: name})
+			if ok == check || !slices.Equal(got, want) {
+				t.Errorf("%s, sslcertck %v: connected %v, got\n\t%s\nwant\n\t%s", kind, check, ok, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+			}
+		}
+	}
+}
+
+// Servers go on to send a certificate that once led clients to a root which they trust by now.
+func TestExpiredCertificateBesideTheWayDoesNotMatter(t *testing.T) {
+	program := real.Reference(t)
+	const name = "mail.example.test"
+	ca := mailtest.NewCA(t, "Root")
+	cert := ca.CrossSigned(t, mailtest.NewExpiredCA(t, "Old Root"), mailtest.CertSpec{CommonName: name, Names: []string{name}})
+	_, port := secureServer(t, cert.Config())
+	want := referenceLines(t, program, port, fmt.Sprintf("sslcertck sslcertfile '%s' sslcommonname '%s'", ca.File(t), name))
+	got, ok := ourLines(t, port, &TLS{CheckCert: true, CertFile: ca.File(t), CommonName: name})
+	if !ok || !slices.Equal(got, want) {
+		t.Errorf("connected %v, got\n\t%s\nwant\n\t%s", ok, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
 func TestFingerprintLinesAreTheReferences(t *testing.T) {
 	program := real.Reference(t)
 	ca := mailtest.NewCA(t, "Test CA")
