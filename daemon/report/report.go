@@ -31,7 +31,7 @@ type Reporter struct {
 	Verbose  int
 	Dots     bool // showdots: progress of the text of messages
 	Check    bool // mail is only counted: failed polls get no line of their own
-	Daemon   bool // empty mailboxes are not worth a line
+	Daemon   bool // empty mailboxes are not worth a line, except with Verbose
 	// Prefix every progress line with the program's name (logfile, syslog).
 	Prefix bool
 	Now    func() time.Time
@@ -242,7 +242,7 @@ func (r *Reporter) counted(e poll.Counted) {
 		where += fmt.Sprintf(" (folder %s)", Clean(e.Folder))
 	}
 	if e.Total == 0 {
-		if !r.Daemon && !r.Silent {
+		if (!r.Daemon || r.Verbose > 0) && !r.Silent {
 			r.say("No mail for %s", where)
 		}
 		return
