@@ -242,7 +242,7 @@ func TestRecordsOfADaemonAreNoNoise(t *testing.T) {
 		want int
 	}{
 		{"daemon", func(r *Reporter) { r.Daemon = true }, 0},
-		{"daemon -v", func(r *Reporter) { r.Daemon, r.Verbose = true, 1 }, 2},
+		{"daemon -v", func(r *Reporter) { r.Daemon, r.Verbose = true, 1 }, 3},
 		{"single run", func(*Reporter) {}, 2},
 		{"-s", func(r *Reporter) { r.Silent = true }, 0},
 	} {
