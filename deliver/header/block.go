@@ -18,6 +18,9 @@ type Block struct {
 	rest   int // offset in raw of what is text, because a line that seems blank has ended the header; 0 if nothing is
 }
 
+// mostFields bounds memory: of a header with more fields the rest is one that has no name, and passes as it is.
+const mostFields = 1 << 16
+
 // field is one header field with its folded lines. A line that is no field has a name of 0 octets. Offsets into text.
 type field struct {
 	start, nameEnd, value, end int
@@ -66,17 +69,19 @@ func Parse(raw []byte) (*Block, error) {
 // in a header.
 func (b *Block) add(pos, end int, fold bool) bool {
 	line := b.text[pos:end]
-	f := field{start: pos, nameEnd: pos, value: pos, end: end}
-	if n := len(b.fields); n > 0 && fold {
-		b.fields[n-1].end = f.end
-		return true
-	}
 	colon := bytes.IndexByte(line, ':')
-	if colon >= 0 {
+	fair := colon >= 0 || len(line) > 0 && isSpace(line[0])
+	n := len(b.fields)
+	if n > 0 && (fold || n > mostFields) {
+		b.fields[n-1].end = end
+		return fair || fold
+	}
+	f := field{start: pos, nameEnd: pos, value: pos, end: end}
+	if colon >= 0 && n < mostFields {
 		f.nameEnd, f.value = pos+colon, pos+colon+1
 	}
 	b.fields = append(b.fields, f)
-	return colon >= 0 || len(line) > 0 && isSpace(line[0])
+	return fair
 }
 
 // lineEnd is the offset behind the line that begins at pos.

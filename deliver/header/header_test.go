@@ -387,3 +387,23 @@ func TestMultipartIsSeenOnTheFirstLineOnly(t *testing.T) {
 		}
 	}
 }
+
+// TestTheRestOfAVeryLongHeaderPassesAsItIs: fields beyond a number are neither looked at nor lost.
+func TestTheRestOfAVeryLongHeaderPassesAsItIs(t *testing.T) {
+	const rest = "Status: \r\nTo: late\r\n\tfolded\r\nX: =?u?q?=41?=\r\n"
+	head := "To: a\r\n" + strings.Repeat("X:\r\n", mostFields-1) + rest
+	b, err := Parse([]byte(head + "\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(b.Edit(Edit{Host: "h", Rewrite: true})); got != strings.Replace(head, "To: a", "To: a@h", 1)+"\r\n" {
+		t.Errorf("%.40q ... %q", got, got[max(0, len(got)-100):])
+	}
+	b.DecodeWords()
+	if n := len(b.Recipients(true, "h")); n != 1 {
+		t.Errorf("%d fields with recipients", n)
+	}
+	if _, err := Parse([]byte(head + "no field\r\n\r\n")); !errors.Is(err, ErrBad) {
+		t.Errorf("a bad line at the end: %v", err)
+	}
+}

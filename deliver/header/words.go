@@ -17,7 +17,7 @@ func (b *Block) DecodeWords() {
 		start := len(text)
 		text = AppendWords(text, b.lines(f))
 		g := field{start: start, nameEnd: start, value: start, end: len(text)}
-		if colon := bytes.IndexByte(text[start:], ':'); colon >= 0 {
+		if colon := bytes.IndexByte(text[start:], ':'); colon >= 0 && i < mostFields {
 			g.nameEnd, g.value = start+colon, start+colon+1
 		}
 		b.fields[i] = g

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 
 	goimap "github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -245,6 +246,9 @@ func (b *body) header(most int64) ([]byte, error) {
 	start := true // of a line
 	for b.left > 0 {
 		part, err := b.r.ReadSlice('\n')
+		if n := len(part); len(head)+n > cap(head) {
+			head = slices.Grow(head, max(n, len(head))) // by append it would leave four times its size behind
+		}
 		head = append(head, part...)
 		b.left -= int64(len(part))
 		if int64(len(head)) > most {

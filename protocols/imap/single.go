@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"errors"
 	"io"
 
@@ -55,7 +56,9 @@ func (b *body) whole(most int64) ([]byte, error) {
 	if b.left > most {
 		return nil, &protocols.Fault{Kind: protocols.Unavailable, Phase: protocols.Fetching, Op: "FETCH", Err: errHeader}
 	}
-	return io.ReadAll(b)
+	var head bytes.Buffer // io.ReadAll would leave four times its size behind
+	_, err := head.ReadFrom(b)
+	return head.Bytes(), err
 }
 
 // part asks for a part of one message. The body that it returns is to be read or closed before anything else.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 )
 
 var errLongHeader = errors.New("header block is larger than the limit")
@@ -167,6 +168,9 @@ func (t *text) header(head []byte, limit int) ([]byte, error) {
 			}
 			if len(head)+end-used > limit {
 				return head, errLongHeader
+			}
+			if n := end - used; len(head)+n > cap(head) {
+				head = slices.Grow(head, max(n, len(head))) // by append it would leave four times its size behind
 			}
 			head = append(head, run[used:end]...)
 			used = end

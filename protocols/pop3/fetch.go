@@ -264,16 +264,18 @@ func (s *Session) message(r request) (*protocols.Message, error) {
 		return s.finish()
 	}}
 	head, err := t.header(s.head[:0], s.o.MaxHeader)
-	s.head = head
+	large := cap(head) > keepHeader
+	if s.head = head; large {
+		s.head = nil
+	}
 	if err == errLongHeader {
 		return unavailable(r.item), &protocols.Fault{Kind: protocols.Unavailable, Phase: protocols.InMessage, Op: s.commandOf(r), Err: err}
 	}
 	if err != nil {
 		return nil, err
 	}
-	m.Header = append([]byte(nil), head...)
-	if cap(s.head) > keepHeader {
-		s.head = nil
+	if m.Header = head; !large {
+		m.Header = append([]byte(nil), head...)
 	}
 	if s.doubtful(r.item) {
 		if s.fetched == nil {
