@@ -244,3 +244,19 @@ func unharmed(t *testing.T, r result, memory int64) {
 		t.Errorf("the password was printed: %s", r)
 	}
 }
+
+// A server that lets us in without the proof that SCRAM asks of it may be anybody.
+func TestServerWithoutItsProofIsNamed(t *testing.T) {
+	t.Parallel()
+	for proto, p := range map[string]peer{
+		"pop3": pop3(map[string]string{"CAPA": "+OK\r\nSASL SCRAM-SHA-256\r\n.\r\n", "AUTH": "+OK\r\n"}),
+		"imap": imap(map[string]string{"CAPABILITY": "* CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256\r\n%T OK\r\n"}),
+	} {
+		c := newClient(t, binary(t))
+		c.rc(t, fmt.Sprintf("poll 127.0.0.1 proto %s port %d timeout 20 auth scram user alice there with password secret is user1 here sslproto '' maildir \"~/Maildir\"\n",
+			proto, serve(t, p)))
+		if r := c.run(t); r.code != 4 || !strings.Contains(r.stderr, "success before the end of the exchange: server must not be trusted") {
+			t.Errorf("%s: %s", proto, r)
+		}
+	}
+}

@@ -187,6 +187,10 @@ func (c *Choice) forced(o Offer, auth string) {
 	case "oauthbearer":
 		c.oauth(o)
 	case "apop":
+		if o.Protocol == IMAP {
+			c.Notes = append(c.Notes, o.Host+": --auth apop requested but IMAP does not have it.")
+			return
+		}
 		c.Ways = []Way{{Kind: APOP}}
 	case "scram":
 		c.scram(o)

@@ -77,6 +77,7 @@ func TestChoose(t *testing.T) {
 		{POP3, "otp", "PLAIN", "", "", runOutPOP},
 		{POP3, "Implicit", "", "none", "", ""},
 		{POP3, "apop", "", "apop", "", ""},
+		{IMAP, "apop", "PLAIN", "", "h: --auth apop requested but IMAP does not have it.", ""},
 		{POP3, "any", "cram-md5 SCRAM-SHA-256 XOAUTH2", "CRAM-MD5 password", "", ""},
 		{IMAP, "oauthbearer", "S PLAIN XOAUTH2 OAUTHBEARER", "OAUTHBEARER XOAUTH2", "", ""},
 		{IMAP, "oauthbearer", "S XOAUTH2", "XOAUTH2", "", ""},

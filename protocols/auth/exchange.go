@@ -78,7 +78,7 @@ type prover interface{ Proved() error }
 
 // Exchange logs in with a mechanism. A server that says no gives a *Refusal, after which another way may be tried on
 // the same connection; so does a server whose words the mechanism cannot accept, once it has agreed to the abort. Any
-// other error is one of the channel or a break of the protocol: the connection is of no use any more.
+// other error is one of the channel or a break of the protocol (ErrUntrusted): the connection is of no use any more.
 func Exchange(mech sasl.Client, ch Channel) error {
 	name, initial, err := mech.Start()
 	if err != nil {
@@ -99,7 +99,7 @@ func Exchange(mech sasl.Client, ch Channel) error {
 			return &Refusal{Mech: name, Reply: step.Text, Err: proved(mech, true)}
 		case Done:
 			if err := proved(mech, false); err != nil || pending != nil {
-				return fmt.Errorf("%s: success before the end of the exchange: %w", name, errors.Join(errEarly, err))
+				return untrusted(name, "success before the end of the exchange", err)
 			}
 			return nil
 		}
@@ -114,7 +114,16 @@ func Exchange(mech sasl.Client, ch Channel) error {
 	return abort(ch, name, errors.New("exchange has no end"))
 }
 
-var errEarly = errors.New("server must not be trusted")
+// ErrUntrusted says that the server breaks the rules of a mechanism in a way that an impostor would.
+var ErrUntrusted = errors.New("server must not be trusted")
+
+// untrusted is such a break; cause may be nil.
+func untrusted(mech, what string, cause error) error {
+	if cause == nil {
+		return fmt.Errorf("%s: %s: %w", mech, what, ErrUntrusted)
+	}
+	return fmt.Errorf("%s: %s: %w: %w", mech, what, ErrUntrusted, cause)
+}
 
 // begin opens the exchange and returns the initial response if it could not go with the command.
 func begin(ch Channel, name string, initial []byte, late bool) (pending []byte, err error) {
@@ -181,7 +190,7 @@ func abort(ch Channel, name string, cause error) error {
 		return errors.Join(cause, err)
 	}
 	if step.Kind != Refused {
-		return fmt.Errorf("%s: server goes on after the abort: %w", name, errors.Join(errEarly, cause))
+		return untrusted(name, "server goes on after the abort", cause)
 	}
 	return &Refusal{Mech: name, Reply: step.Text, Err: cause}
 }

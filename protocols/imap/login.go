@@ -116,6 +116,9 @@ func (g *guest) try(ctx context.Context, way auth.Way, secret string) error {
 	if way.Mech == "CRAM-MD5" && errors.As(err, &no) && (!c.challenged || no.Err != nil) {
 		g.o.Warn("could not decode BASE64 challenge") // the reference takes any answer for a challenge
 	}
+	if errors.Is(err, auth.ErrUntrusted) {
+		return &protocols.Fault{Kind: protocols.Protocol, Phase: protocols.LoggingIn, Op: "AUTHENTICATE " + way.Mech, Detail: []string{err.Error()}, Err: err}
+	}
 	return err
 }
 

@@ -376,7 +376,7 @@ func (s *Session) sasl(mech, secret string) error {
 		return f
 	}
 	s.line.err = err
-	return &protocols.Fault{Kind: protocols.Protocol, Phase: protocols.LoggingIn, Op: op, Reply: s.line.lastLine(), Err: err}
+	return &protocols.Fault{Kind: protocols.Protocol, Phase: protocols.LoggingIn, Op: op, Reply: s.line.lastLine(), Detail: []string{err.Error()}, Err: err}
 }
 
 // channel carries a SASL exchange past go-pop3, which knows no continuation. It implements auth.Channel.
