@@ -2,6 +2,7 @@ package poll
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -160,6 +161,7 @@ func (b *box) carry(ctx context.Context, m *protocols.Message, h *header.Block, 
 	if err != nil {
 		return p.failed(ctx, err)
 	}
+	p.failures = 0
 	late := atEnd(out.Status)
 	p.mute = mute(out, p.lmtp, p.Rules)
 	p.tell(ctx, late)
@@ -203,8 +205,10 @@ func (p *parcel) failed(ctx context.Context, err error) (Verdict, error) {
 			p.tell(ctx, st)
 		}
 		return p.close(deliver.Outcome{})
-	case dst.Kind != deliver.Refusal:
+	case dst.Kind != deliver.Refusal && (!p.ofMessage(dst) || ctx.Err() != nil):
 		return Verdict{}, err
+	case dst.Kind != deliver.Refusal:
+		return p.unwritten(err)
 	}
 	o := dst.Outcome
 	p.mute = mute(o, p.lmtp, p.Rules)
@@ -213,6 +217,21 @@ func (p *parcel) failed(ctx context.Context, err error) (Verdict, error) {
 		p.Observer.Observe(NoReceiver{p.env.Fallback})
 	}
 	return p.close(o)
+}
+
+// ofMessage tells whether trouble with a file or a program may be about this message alone: it is too large for the disk,
+// or the program did not read it.
+func (p *parcel) ofMessage(f *deliver.Fault) bool {
+	return p.begun && (f.Stage == deliver.AtText || f.Stage == deliver.AtEnd && f.Kind == deliver.File)
+}
+
+// unwritten keeps a message that could not be written, and lets the poll go on with the others.
+func (p *parcel) unwritten(err error) (Verdict, error) {
+	p.failure = cmp.Or(p.failure, err)
+	if p.failures++; p.failures == mostFailures {
+		return Verdict{}, err
+	}
+	return p.close(deliver.Outcome{})
 }
 
 // tell passes on what receivers have answered: to the user, and where it is final to the sender of the message.

@@ -46,6 +46,9 @@ func (b *box) redirect(ctx context.Context) error {
 func (b *box) redirectOne(ctx context.Context, m *protocols.Message, err error, l leftover) error {
 	b.hand.Lock()
 	defer b.hand.Unlock()
+	if err == nil {
+		err = emptied(m)
+	}
 	if err != nil {
 		b.Observer.Observe(Unavailable{b.Account, m.Item.Num, m.Item.Size, err})
 		return nil

@@ -87,6 +87,17 @@ func TestADeadLetterIsDeletedOnlyWhenItIsInItsFolder(t *testing.T) {
 	}
 }
 
+// TestADeadLetterThatIsEmptyTheSecondTimeStays: the server had the text when the message was refused.
+func TestADeadLetterThatIsEmptyTheSecondTimeStays(t *testing.T) {
+	w := refuseSecond(deliver.AtEnd)
+	w.vanish = 2
+	g := &grave{world: w}
+	j := w.job(Rules{OnReject: RejectDeadLetter})
+	j.DeadLetter = func() deliver.Sink { return g }
+	j.Run(t.Context(), nil)
+	w.expect(t, first(deliver.AtEnd)+"fetch 2; sync; commit; forget u1; forget u3; sink closed")
+}
+
 func TestADeadLetterThatBreaksOffIsAbandoned(t *testing.T) {
 	w := refuseSecond(deliver.AtMail)
 	w.breakAt = 2
@@ -263,4 +274,88 @@ func TestReceivedNamesTheOneWhoWasAccepted(t *testing.T) {
 			t.Errorf("%v: for %q, want %q", tt.known, got, tt.want)
 		}
 	}
+}
+
+// smallDisk is a file that does not take messages with a word in them.
+type smallDisk struct {
+	receiver
+	word    string
+	atClose bool
+}
+
+func (s smallDisk) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery, error) {
+	d, err := s.receiver.Begin(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return &onSmallDisk{d.(*delivery), s}, nil
+}
+
+type onSmallDisk struct {
+	*delivery
+	disk smallDisk
+}
+
+var errDiskFull = errors.New("no space left on device")
+
+func (d *onSmallDisk) Write(p []byte) (int, error) {
+	if !d.disk.atClose && strings.Contains(string(p), d.disk.word) {
+		return 0, &deliver.Fault{Kind: deliver.File, Stage: deliver.AtText, Err: errDiskFull}
+	}
+	return d.delivery.Write(p)
+}
+
+func (d *onSmallDisk) Commit(ctx context.Context) (deliver.Outcome, error) {
+	if d.disk.atClose && strings.Contains(d.text.String(), d.disk.word) {
+		d.note("unwritten %d", d.num)
+		return deliver.Outcome{}, &deliver.Fault{Kind: deliver.File, Stage: deliver.AtEnd, Err: errDiskFull}
+	}
+	return d.delivery.Commit(ctx)
+}
+
+// TestAMessageThatCannotBeWrittenDoesNotHoldUpTheOthers: it stays, they come, and the poll tells of it at its end.
+func TestAMessageThatCannotBeWrittenDoesNotHoldUpTheOthers(t *testing.T) {
+	for _, atClose := range []bool{false, true} {
+		w := &world{mail: letters(3)}
+		j := w.job(Rules{})
+		j.Folders = []string{"one", "two"}
+		j.Sink = func(string) deliver.Sink { return smallDisk{receiver{w}, "text 1", atClose} }
+		j.After = func(context.Context) error { t.Error("postconnect after a failure"); return nil }
+		res := j.Run(t.Context(), nil)
+		if res.Status != BSMTP || !errors.Is(res.Err, errDiskFull) || res.Fetched != 6 {
+			t.Errorf("%+v", res)
+		}
+		first := "fetch 1; abort 1; "
+		if atClose {
+			first = "fetch 1; unwritten 1; "
+		}
+		want := first + "fetch 2; verdict 2; record u2; delete 2; fetch 3; verdict 3; record u3; delete 3; sync; commit; forget u2; forget u3; "
+		if got := strings.Join(w.log, "; "); !strings.HasPrefix(got, want) || strings.Count(got, "sync") != 2 {
+			t.Errorf("what was done:\n got %s\nwant %s and the same again", got, want)
+		}
+		told := 0
+		for _, e := range w.events {
+			if _, is := e.(Failed); is {
+				told++
+			}
+		}
+		if told != 1 || strings.Contains(strings.Join(w.log, "; "), "delete 1") {
+			t.Errorf("told %d times; %v", told, w.log)
+		}
+	}
+}
+
+// TestADiskThatIsFullEndsThePoll: it is not tried with each of many messages.
+func TestADiskThatIsFullEndsThePoll(t *testing.T) {
+	w := &world{mail: letters(20)}
+	j := w.job(Rules{})
+	j.Sink = func(string) deliver.Sink { return smallDisk{receiver{w}, "text", true} }
+	if res := j.Run(t.Context(), nil); res.Status != BSMTP || res.Fetched != mostFailures {
+		t.Errorf("%+v", res)
+	}
+	w = &world{mail: letters(20), begin: map[int]error{2: &deliver.Fault{Kind: deliver.File, Err: errDiskFull}}}
+	if res := w.job(Rules{}).Run(t.Context(), nil); res.Status != BSMTP || res.Fetched != 2 {
+		t.Errorf("a folder that cannot be opened: %+v", res)
+	}
+	w.expect(t, "fetch 1; verdict 1; record u1; delete 1; fetch 2; sync; commit; forget u1; sink closed")
 }

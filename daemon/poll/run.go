@@ -22,6 +22,10 @@ const sliceMost = 10_000
 // mostRounds is how often a folder is gone through in one poll because the server announces new mail again and again.
 const mostRounds = 20
 
+// mostFailures is how many messages in a row may not be written until it is the fault of the folder, not theirs: a full
+// disk is not filled again with each message of a large mailbox.
+const mostFailures = 5
+
 // leaveTime is how long a session may take to end after the poll was asked to stop.
 const leaveTime = 10 * time.Second
 
@@ -85,6 +89,8 @@ type run struct {
 	lastNum     int               // number of the message fetched last
 	lastHead    [sha256.Size]byte // of the header before this one
 	leftovers   []leftover        // refused messages of this session
+	failure     error             // the first message that could not be written; the poll ends with it
+	failures    int               // messages in a row that could not
 }
 
 // watch cuts the session when the poll is asked to stop and no message is in hand.
@@ -158,10 +164,10 @@ func (r *run) hooks(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.After != nil {
+	if r.failure == nil && r.After != nil {
 		return r.After(ctx)
 	}
-	return nil
+	return r.failure
 }
 
 // closeSink ends the sink. After a fault of the server the reference just drops the connection, and so do we, unless
@@ -220,7 +226,7 @@ func (r *run) folder(ctx context.Context, folder string) error {
 		if ferr := b.finish(err); err == nil {
 			err = ferr
 		}
-		if err != nil || r.Rules.Check || r.full {
+		if err != nil || r.Rules.Check || r.full || r.failure != nil {
 			return err
 		}
 		if a, ok := r.session.(protocols.Announcer); ok && a.Announced() {

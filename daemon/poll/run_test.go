@@ -29,6 +29,7 @@ type world struct {
 	breakAt   int  // this message breaks off in the middle
 	refuseTop int  // the server cannot give this message
 	emptied   int  // of this message nothing comes
+	vanish    int  // of this one nothing comes the second time
 	cutAfter  int  // the connection ends after this many messages
 	reverse   bool // messages come last first
 	sameUID   bool // all messages have the same
@@ -84,7 +85,8 @@ func (w *world) Fetch(_ context.Context, items []protocols.Item) iter.Seq2[*prot
 			}
 			head, body, _ := strings.Cut(w.mail[it.Num-1], "\r\n\r\n")
 			m.Header, m.Body = []byte(head+"\r\n\r\n"), strings.NewReader(body)
-			if it.Num == w.emptied {
+			again := strings.Count(strings.Join(w.log, ";"), fmt.Sprint("fetch ", it.Num)) > 1
+			if it.Num == w.emptied || it.Num == w.vanish && again {
 				m.Header, m.Body = nil, strings.NewReader("")
 			}
 			if it.Num == w.breakAt {

@@ -197,7 +197,7 @@ func (s *Sink) append(ctx context.Context, m *journal.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.LockWait)
 	defer cancel()
 	if err := lock(ctx, s.opts.Path, f); err != nil {
-		return err
+		return &deliver.Fault{Kind: deliver.File, Err: err} // not the message's fault
 	}
 	return m.Append(f, journal.NoGap)
 }

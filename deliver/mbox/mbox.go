@@ -88,28 +88,39 @@ var appending sync.Map
 
 // append adds a gathered message to the mailbox, or nothing.
 func (s *Sink) append(ctx context.Context, m *journal.Message) error {
+	f, unlock, err := s.locked(ctx)
+	if err != nil {
+		return &deliver.Fault{Kind: deliver.File, Err: err} // not the message's fault
+	}
+	defer unlock()
+	return m.Append(f, gapAt)
+}
+
+// locked opens the mailbox while no other program writes to it; unlock closes it, too.
+func (s *Sink) locked(ctx context.Context) (f journal.File, unlock func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.LockWait)
 	defer cancel()
 	path := s.opts.Path
-	turn, _ := appending.LoadOrStore(path, new(sync.Mutex))
-	if err := journal.Wait(ctx, path, func() (bool, error) { return !turn.(*sync.Mutex).TryLock(), nil }); err != nil {
-		return err
+	value, _ := appending.LoadOrStore(path, new(sync.Mutex))
+	turn := value.(*sync.Mutex)
+	if err := journal.Wait(ctx, path, func() (bool, error) { return !turn.TryLock(), nil }); err != nil {
+		return nil, nil, err
 	}
-	defer turn.(*sync.Mutex).Unlock()
-	unlock, err := dotLock(ctx, path)
+	unlock = turn.Unlock
+	undot, err := dotLock(ctx, path)
+	if err == nil {
+		unlock = func() { undot(); turn.Unlock() }
+		f, err = s.open(path)
+	}
+	if err == nil {
+		unlock = func() { f.Close(); undot(); turn.Unlock() }
+		err = fcntlLock(ctx, path, f)
+	}
 	if err != nil {
-		return err
+		unlock()
+		return nil, nil, err
 	}
-	defer unlock()
-	f, err := s.open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := fcntlLock(ctx, path, f); err != nil {
-		return err
-	}
-	return m.Append(f, gapAt)
+	return f, unlock, nil
 }
 
 // gapAt is what is missing of the empty line between the message that ends at offset and the next one.
