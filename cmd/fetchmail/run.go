@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"fetchmail/daemon"
 	"fetchmail/daemon/metrics"
@@ -206,7 +207,8 @@ func (p *program) parse() (*rcfile.File, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, err
+		p.complain("open: %s: %s", p.rc, strerror(err))
+		return nil, failure(exitIO)
 	}
 	if info != nil && !p.line.Version {
 		if err := rcfile.CheckFile(p.rc, info); err != nil {
@@ -223,6 +225,16 @@ func (p *program) parse() (*rcfile.File, error) {
 		return nil, failure(exitSyntax)
 	}
 	return file, err
+}
+
+// strerror is an error of the system in the words of strerror(3).
+func strerror(err error) string {
+	text := err.Error()
+	if errno := syscall.Errno(0); errors.As(err, &errno) {
+		text = errno.Error()
+		text = strings.ToUpper(text[:1]) + text[1:]
+	}
+	return text
 }
 
 // explain shows syntax errors: the reference's line, then what helps people.

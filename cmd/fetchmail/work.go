@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -38,6 +39,9 @@ func (p *program) work(ctx context.Context) error {
 	}
 	if len(p.config.Servers) == 0 {
 		p.complain("no mailservers have been specified.")
+		if _, err := os.Stat(p.rc); errors.Is(err, fs.ErrNotExist) && explains(p.err) {
+			p.pass("  " + p.rc + " does not exist")
+		}
 		return failure(exitSyntax)
 	}
 	if err := p.yield(); err != nil {

@@ -35,7 +35,8 @@ type Reporter struct {
 	// Prefix every progress line with the program's name (logfile, syslog).
 	Prefix bool
 	Now    func() time.Time
-	// Explain adds to failures of TLS what was seen and what can be done, which the reference does not say.
+	// Explain adds to failures what the reference does not say: of TLS what was seen and what can be done, of refusals the
+	// words of the server.
 	Explain bool
 	// JSON makes records of lines.
 	JSON bool

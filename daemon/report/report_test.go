@@ -139,6 +139,27 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// The reference keeps the server's words to itself unless it is verbose; people are told.
+func TestPeopleAreToldWhatTheServerSays(t *testing.T) {
+	for _, tt := range []struct {
+		fault protocols.Fault
+		says  string
+	}{
+		{protocols.Fault{Kind: protocols.Auth, Reply: "NO [AUTHENTICATIONFAILED] wrong\x1b"}, `NO [AUTHENTICATIONFAILED] wrong\x1b`},
+		{protocols.Fault{Kind: protocols.Server, Reply: "NO no such folder", Detail: []string{"mailbox selection failed"}}, "NO no such folder"},
+		{protocols.Fault{Kind: protocols.Protocol, Reply: "* OK this is IMAP"}, "* OK this is IMAP"},
+	} {
+		event := poll.Failed{Account: alice, Err: &tt.fault}
+		want := "fetchmail: the server says: " + tt.says + "\n"
+		if _, err := told(func(r *Reporter) { r.Explain = true }, event); !strings.Contains(err, want) {
+			t.Errorf("%q is missing: %q", want, err)
+		}
+		if _, err := told(nil, event); strings.Contains(err, "the server says") {
+			t.Errorf("programs are told: %q", err)
+		}
+	}
+}
+
 func TestTextFromOutsideIsHarmless(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"plain + text\t!", "plain + text\t!"},

@@ -178,6 +178,7 @@ func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
 		if f.Kind == protocols.Protocol && f.Phase == protocols.LoggingIn {
 			r.Complain("Unknown login or authentication error on %s", who)
 		}
+		r.words(f)
 	}
 	r.Complain("%s while fetching from %s", whileFetching[f.Kind], labelled(e))
 	if f.Kind == protocols.Protocol && r.Verbose > 0 && f.Err != nil {
@@ -207,6 +208,13 @@ func (r *Reporter) reply(f *protocols.Fault) {
 	}
 }
 
+// words tells people what the server has said where the reference keeps it to itself; with -v the dialogue shows it.
+func (r *Reporter) words(f *protocols.Fault) {
+	if r.Explain && r.Verbose == 0 && f.Reply != "" {
+		r.Complain("the server says: %s", Clean(f.Reply))
+	}
+}
+
 // shown tells whether the words of the server were shown when they came: with -v those of POP3 are.
 func (r *Reporter) shown(f *protocols.Fault) bool {
 	return r.Verbose > 0 && strings.HasPrefix(f.Reply, "-ERR")
@@ -216,6 +224,7 @@ func (r *Reporter) authorization(who string, f *protocols.Fault, before bool) {
 	if r.Verbose > 0 {
 		r.reply(f)
 	}
+	r.words(f)
 	if before {
 		r.Complain("Authorization failure on %s (previously authorized)", who)
 		return

@@ -3,6 +3,7 @@ package header
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 )
 
 // DecodeWords decodes the encoded words (RFC 2047) of all fields, names included, as the option mimedecode asks for.
@@ -104,25 +105,16 @@ func decodeQ(out, text []byte) []byte {
 		switch c := text[i]; {
 		case c == '_':
 			out = append(out, ' ')
-		case c == '=' && i+2 < len(text) && hex(text[i+1]) < 16 && hex(text[i+2]) < 16:
-			out = append(out, hex(text[i+1])<<4|hex(text[i+2]))
-			i += 2
+		case c == '=' && i+2 < len(text):
+			var octet [1]byte
+			if _, err := hex.Decode(octet[:], text[i+1:i+3]); err == nil {
+				c = octet[0]
+				i += 2
+			}
+			out = append(out, c)
 		default:
 			out = append(out, c)
 		}
 	}
 	return out
-}
-
-// hex is the value of a hexadecimal digit, 16 for any other octet.
-func hex(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 16
 }

@@ -84,7 +84,7 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
 	}
 	if err := s.make(); err != nil {
-		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
+		return nil, &deliver.Fault{Kind: deliver.File, Err: fmt.Errorf("Maildir %s: %w", s.path, err)}
 	}
 	name := unique()
 	d := &delivery{sink: s, name: name, tmp: filepath.Join(s.path, "tmp", name)}

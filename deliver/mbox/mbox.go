@@ -53,7 +53,7 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 	}
 	m, err := journal.New(s.opts.Path)
 	if err != nil {
-		return nil, &deliver.Fault{Kind: deliver.File, Err: err}
+		return nil, &deliver.Fault{Kind: deliver.File, Err: fmt.Errorf("mbox %s: %w", s.opts.Path, err)}
 	}
 	s.text.reset(m)
 	if err := s.text.raw(fromLine(e.From, s.now())); err != nil {
