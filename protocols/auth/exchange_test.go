@@ -320,6 +320,29 @@ func TestSCRAMPlusBindsTheChannel(t *testing.T) {
 	}
 }
 
+// Somebody who has taken -PLUS out of the server's offers is found out.
+func TestSCRAMTellsThatItCouldBind(t *testing.T) {
+	state, _ := tlsPair(t, tls.VersionTLS13)
+	for _, c := range []struct {
+		tls     *tls.ConnectionState
+		offered string
+		want    string
+	}{
+		{nil, "SCRAM-SHA-256", "n,,"},
+		{&state, "SCRAM-SHA-256", "y,,"},
+		{&state, "SCRAM-SHA-256 SCRAM-SHA-1-PLUS", "y,,"},
+		{&state, "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", "n,,"},
+	} {
+		mech, err := New("SCRAM-SHA-256", "user", "secret", Server{TLS: c.tls, Offered: strings.Fields(c.offered)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, first, err := mech.Start(); err != nil || !strings.HasPrefix(string(first), c.want) {
+			t.Errorf("%s, TLS %v: %q, %v", c.offered, c.tls != nil, first, err)
+		}
+	}
+}
+
 func TestSecretsAreInNoPrint(t *testing.T) {
 	const word = "pa55w0rd"
 	var values []any

@@ -59,6 +59,8 @@ type Server struct {
 	Service string
 	// TLS is the state of the connection; nil if it is plain.
 	TLS *tls.ConnectionState
+	// Offered are the mechanisms that the server offers.
+	Offered []string
 }
 
 // mechanisms makes the clients; the keys are the registered names.

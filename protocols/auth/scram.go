@@ -15,12 +15,12 @@ import (
 // for SCRAM-SHA-1 was 1,300,000 at its highest. The least is 4096: RFC 7677, section 4, and the library's own limit.
 const maxIterations = 2_000_000
 
-func scramSHA1(user, secret string, _ Server) (sasl.Client, error) {
-	return newSCRAM("SCRAM-SHA-1", scram.SHA1, user, secret, Server{})
+func scramSHA1(user, secret string, s Server) (sasl.Client, error) {
+	return newSCRAM("SCRAM-SHA-1", scram.SHA1, user, secret, s)
 }
 
-func scramSHA256(user, secret string, _ Server) (sasl.Client, error) {
-	return newSCRAM("SCRAM-SHA-256", scram.SHA256, user, secret, Server{})
+func scramSHA256(user, secret string, s Server) (sasl.Client, error) {
+	return newSCRAM("SCRAM-SHA-256", scram.SHA256, user, secret, s)
 }
 
 func scramSHA1Plus(user, secret string, s Server) (sasl.Client, error) {
@@ -41,12 +41,16 @@ func newSCRAM(mech string, hash scram.HashGeneratorFcn, user, secret string, s S
 		return nil, fmt.Errorf("%s: user name or password cannot be prepared (RFC 4013)", mech)
 	}
 	conv := c.NewConversation()
-	if strings.HasSuffix(mech, "-PLUS") {
+	switch {
+	case strings.HasSuffix(mech, "-PLUS"):
 		binding, err := channelBinding(s.TLS)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", mech, err)
 		}
 		conv = c.NewConversationWithChannelBinding(binding)
+	case s.TLS != nil && !offers(s.Offered, mech+"-PLUS"):
+		// RFC 5802, section 6: so the server can tell whether somebody between has kept its offer of -PLUS from us.
+		conv = c.NewConversationAdvertisingChannelBinding()
 	}
 	return &client{mech: mech,
 		initial: func() ([]byte, error) {

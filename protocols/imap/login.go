@@ -71,12 +71,18 @@ func (g *guest) offer() auth.Offer {
 	o := auth.Offer{Protocol: auth.IMAP, Auth: g.o.Auth, Host: g.o.Host, SASLIR: g.has("SASL-IR"),
 		LoginDisabled: g.has("LOGINDISABLED"), TLS: g.conn.TLSState() != nil, Ticket: auth.HasTicket}
 	o.Secure = o.TLS || g.o.Dialer.Plugin != "" || loopback(g.conn.PeerIP())
+	o.Mechs = g.mechanisms()
+	return o
+}
+
+// mechanisms are those that the server offers.
+func (g *guest) mechanisms() (list []string) {
 	for _, c := range g.caps {
 		if mech, ok := strings.CutPrefix(c, "AUTH="); ok {
-			o.Mechs = append(o.Mechs, mech)
+			list = append(list, mech)
 		}
 	}
-	return o
+	return list
 }
 
 func (g *guest) secret(ctx context.Context, way auth.Way) (string, error) {
@@ -123,7 +129,7 @@ func (g *guest) try(ctx context.Context, way auth.Way, secret string) error {
 }
 
 func (g *guest) server() auth.Server {
-	s := auth.Server{Host: g.conn.Host(), Service: "imap", TLS: g.conn.TLSState()}
+	s := auth.Server{Host: g.conn.Host(), Service: "imap", TLS: g.conn.TLSState(), Offered: g.mechanisms()}
 	s.Port, _ = strconv.Atoi(g.o.Service)
 	if _, port, err := net.SplitHostPort(g.conn.RemoteAddr().String()); err == nil {
 		s.Port, _ = strconv.Atoi(port)

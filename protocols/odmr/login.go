@@ -44,7 +44,7 @@ func login(ctx context.Context, s *esmtp.Session, o Options) error {
 }
 
 func try(s *esmtp.Session, o Options, mech, secret string) error {
-	client, err := auth.New(mech, o.User, secret, auth.Server{Host: o.Host, Service: "smtp", TLS: s.Conn().TLSState()})
+	client, err := auth.New(mech, o.User, secret, auth.Server{Host: o.Host, Service: "smtp", TLS: s.Conn().TLSState(), Offered: s.Params("AUTH")})
 	if err != nil {
 		return &protocols.Fault{Kind: protocols.Config, Phase: protocols.LoggingIn, Op: "AUTH " + mech, Err: err}
 	}

@@ -59,11 +59,13 @@ func Run(ctx context.Context, stop <-chan struct{}, o Options) (messages int, er
 		return 0, err
 	}
 	r := newRelay(s.Conn(), listener, o)
-	if err := r.run(ctx, stop); err != nil {
-		return r.accepted, err
+	err = r.run(ctx, stop)
+	messages = r.messages()
+	if err != nil {
+		return messages, err
 	}
 	o.Say("Polling " + o.Host)
-	return r.accepted, nil
+	return messages, nil
 }
 
 // turn logs in and asks for the turn; false is a host that has no mail.

@@ -83,6 +83,13 @@ func (r *relay) run(ctx context.Context, stop <-chan struct{}) error {
 	}
 }
 
+// messages is how many the listener has accepted; a reply may still be on its way through toHost.
+func (r *relay) messages() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.accepted
+}
+
 // waitForListener tells a listener that has the whole of a message that the host will say no more. False: there is
 // nothing to wait for.
 func (r *relay) waitForListener() bool {

@@ -345,7 +345,7 @@ func loginKind(reply string) protocols.Kind {
 
 // sasl logs in with a SASL mechanism: RFC 5034.
 func (s *Session) sasl(mech, secret string) error {
-	client, err := auth.New(mech, s.o.User, secret, auth.Server{Host: s.o.Host, Service: "pop", TLS: s.conn.TLSState()})
+	client, err := auth.New(mech, s.o.User, secret, auth.Server{Host: s.o.Host, Service: "pop", TLS: s.conn.TLSState(), Offered: s.caps.mechanisms})
 	if err != nil {
 		return &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Op: "AUTH " + mech, Err: err}
 	}
