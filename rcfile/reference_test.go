@@ -224,12 +224,12 @@ func deviates(rc []byte, want, got answer, cfg *Config) bool {
 			return true
 		}
 	}
-	if cfg != nil && cfg.PollInterval > 0 && strings.Contains(want.err, "idle mode does not work for multiple folders or accounts") {
-		return true // our daemon waits in each of them
+	if last := rc[bytes.LastIndexByte(rc, '\n')+1:]; bytes.Contains(last, []byte("#")) {
+		return true // a comment that is not ended, which the reference reads as words
 	}
 	if cfg != nil {
 		if cfg.PollInterval > 0 && strings.HasSuffix(want.err, "fetchmail: Error: idle mode does not work for multiple folders or accounts!") {
-			return true
+			return true // our daemon waits in each of them
 		}
 		for _, s := range cfg.Servers {
 			for _, u := range s.Users {
@@ -241,6 +241,8 @@ func deviates(rc []byte, want, got answer, cfg *Config) bool {
 	}
 	switch {
 	case strings.Contains(want.out, `\0x`): // bytes above 0x7e, which the reference does not dump as they are
+		return true
+	case strings.Contains(want.out, "(--warnings -") && strings.Contains(got.out, "(--warnings -1)"): // no interval, whatever the number
 		return true
 	case want.code < 0, unsets.Match(rc): // the reference crashed
 		return true

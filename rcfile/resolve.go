@@ -134,9 +134,6 @@ func absolute(t target, scope Scope, dir string) {
 		if o.New && strings.HasPrefix(*p, "~/") { // the home directory; the reference knows no such thing
 			continue
 		}
-		if o.New && strings.HasPrefix(*p, "~/") {
-			continue // with our own options that is the home directory
-		}
 		if *p == "" || *p == "-" && o.Name == "bsmtp" || filepath.IsAbs(*p) || dir == "" {
 			continue
 		}
@@ -155,6 +152,9 @@ func (r *resolver) servers() {
 		r.cfg.Servers = append(r.cfg.Servers, r.server(e))
 	}
 	for _, name := range r.line.Servers {
+		if d := r.file.defaults; d != nil && slices.Contains(d.Aka, name) {
+			continue // the reference takes it for a mention of "defaults", which is no server
+		}
 		if n := r.mentions(name); n > 0 {
 			for ; n > 1 && r.line.Verbose > 0; n-- {
 				r.warn("Warning: multiple mentions of host %s in config file", name)
