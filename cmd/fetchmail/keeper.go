@@ -24,6 +24,7 @@ type keeper struct {
 	seen   time.Time // last change of the run control file that we know of
 	notify daemon.Notify
 	woken  atomic.Bool // this round was asked for
+	round  atomic.Int64
 }
 
 // tasks is the plan in the words of package daemon.
@@ -50,7 +51,7 @@ func (k *keeper) tasks() daemon.Plan {
 
 // run polls one mailbox.
 func (k *keeper) run(ctx context.Context, t *plan.Task, turn daemon.Turn) int {
-	if why := t.Closed(k.woken.Load()); why != "" {
+	if why := t.Closed(int(k.round.Load()), k.woken.Load()); why != "" {
 		k.write(turn.Out, slog.LevelInfo, fmt.Sprintf("skipping poll of %s, %s", t.Label, why))
 		return daemon.NoStatus
 	}
@@ -155,6 +156,7 @@ func (k *keeper) hear(e daemon.Event) {
 		k.summary(fmt.Sprintf("next poll at %s", time.Now().Add(e.For).Format(time.TimeOnly)), e.Failing)
 	case daemon.Woken:
 		k.woken.Store(e.Signal != nil)
+		k.round.Add(1)
 		if e.Signal != nil && !k.line.Silent {
 			k.tell("awakened by signal %d", e.Signal)
 		}

@@ -240,7 +240,7 @@ func (p *Plan) fill(c *rcfile.Config, f Facts, known map[string]*poll.Memory) er
 		}
 		var g *gate
 		if s.Interface != "" || s.Monitor != "" {
-			g = &gate{server: s, count: wire.LinkPackets}
+			g = &gate{server: s, refused: wire.LinkRefused, count: wire.LinkPackets}
 		}
 		for _, u := range s.Users {
 			a := &account{config: c, server: s, user: u, ledger: p.ledger, Facts: f}
