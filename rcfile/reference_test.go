@@ -216,7 +216,7 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// deviates tells whether answers differ where we differ from the reference on purpose (README, "differences").
+// deviates tells whether answers differ where we differ from the reference on purpose: doc/differences.md.
 func deviates(rc []byte, want, got answer, cfg *Config) bool {
 	if want.code == 5 { // a word of later releases, or ours, as an option
 		near := want.err[strings.LastIndexByte(want.err, ' ')+1:]

@@ -105,7 +105,7 @@ func insideNamespace(t *testing.T) {
 	}
 }
 
-// dnsOnPurpose is what we make of a message to a host where README's differences say so.
+// dnsOnPurpose is what we make of a message to a host where doc/differences.md says so.
 func dnsOnPurpose(theirs, ours arrival, host string) arrival {
 	theirs.status = strings.Replace(theirs.status, ")\n not flushed", ") not flushed", 1) // a line on standard error in between
 	kept, toBoss := strings.HasSuffix(theirs.status, "not flushed\n"), strings.Contains(ours.rest, "boss@")

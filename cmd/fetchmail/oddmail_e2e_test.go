@@ -55,7 +55,7 @@ type arrival struct {
 	text   string
 }
 
-// onPurpose is what we make of a message where README's differences say that it is something else. g is what we made
+// onPurpose is what we make of a message where doc/differences.md says that it is something else. g is what we made
 // of it.
 func (f arrival) onPurpose(g arrival, raw []byte, proto, sink, user string) arrival {
 	folded := foldedPath.Match(raw) || strings.ContainsAny(f.from, "\r\n")

@@ -198,7 +198,7 @@ func (r *refuser) close() {
 	}
 }
 
-// deviates tells whether the two programs differ on purpose: README.md, "Differences from fetchmail 6.4".
+// deviates tells whether the two programs differ on purpose: doc/differences.md.
 func deviates(lmtp bool, stage, reply, options string) bool {
 	temporary := strings.HasPrefix(strings.TrimPrefix(reply, "then-drop "), "4") || reply == "drop"
 	switch {
