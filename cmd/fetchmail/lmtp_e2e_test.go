@@ -35,7 +35,7 @@ func TestLMTPVerdictsAreThoseOfEachRecipient(t *testing.T) {
 			source.Empty(t, "alice", "")
 			source.Put(t, "alice", "", real.Texts([]byte(two))...)
 			client := newClient(t, bin)
-			client.rc(t, fmt.Sprintf("set no bouncemail\npoll localhost proto imap port %d no dns no envelope localdomains example.test\n"+
+			client.rc(t, fmt.Sprintf("set no bouncemail\nset postmaster ''\npoll localhost proto imap port %d no dns no envelope localdomains example.test\n"+
 				" user alice there with password secret to * here sslproto '' %s\n", source.IMAP, host))
 			r := client.run(t)
 			state := fmt.Sprintf("%d left, bob %d, carol %d", source.Count(t, "alice", ""), d.Count(t, "bob@example.test", ""), d.Count(t, "carol@example.test", ""))

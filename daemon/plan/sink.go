@@ -88,13 +88,13 @@ func trace(rep *report.Reporter, protocol string) func(dir byte, line string) {
 // tooLarge is the code of a message that exceeds the listener's limit: RFC 5321, section 4.2.3.
 const tooLarge = 552
 
-// bounce reports a failure to the sender, or with "no bouncemail" to the postmaster. It goes to the listener of this
+// bounce reports a failure to the sender, or with "no bouncemail", or where there is none, to the postmaster. It goes to the listener of this
 // machine, greeted as the reference does it.
 func (a *account) bounce(ctx context.Context, f poll.Failure, rep *report.Reporter) (string, error) {
 	to := f.Sender
-	if !a.config.BounceMail {
+	if !a.config.BounceMail || to == "" {
 		s := f.Status[0]
-		recipient := s.Stage == deliver.AtRcpt && s.Reply.Code != tooLarge
+		recipient := f.Partial || s.Stage == deliver.AtRcpt && s.Reply.Code != tooLarge
 		if to = a.config.Postmaster; f.Whole == nil && !recipient && s.Class != deliver.Spam {
 			return "", nil
 		}

@@ -75,12 +75,14 @@ type Job struct {
 
 // Failure is what a report to the sender is made of.
 type Failure struct {
-	Sender string
+	Sender string // "" is the null sender, to whom nothing is sent
 	Header []byte // of the message
 	Status []deliver.Status
 	// Whole is the text of the message behind Header, if all of it is to go to the postmaster: it will be deleted, and the
 	// sender is not told.
 	Whole io.Reader
+	// Partial tells that other recipients have the message: nobody hears of these again.
+	Partial bool
 }
 
 // Result is what came of a poll.

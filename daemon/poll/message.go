@@ -163,7 +163,7 @@ func (b *box) carry(ctx context.Context, m *protocols.Message, h *header.Block, 
 	}
 	p.failures = 0
 	late := atEnd(out.Status)
-	p.mute = mute(out, p.lmtp, p.Rules)
+	p.mute = mute(out, p.lmtp, p.rules())
 	p.tell(ctx, late)
 	if !p.lmtp && refused(late) {
 		b.Observer.Observe(TextRefused{b.lastSink})
@@ -190,6 +190,13 @@ type parcel struct {
 	mute     bool // the sender is not to be told
 }
 
+// rules are those for a message of this sender: as with no bouncemail the null sender is never told of a failure.
+func (p *parcel) rules() Rules {
+	r := p.Rules
+	r.BounceMail = r.BounceMail && p.env.From != ""
+	return r
+}
+
 // failed settles a message on whose text the receiver has given no verdict.
 func (p *parcel) failed(ctx context.Context, err error) (Verdict, error) {
 	var dst *deliver.Fault
@@ -211,7 +218,7 @@ func (p *parcel) failed(ctx context.Context, err error) (Verdict, error) {
 		return p.unwritten(err)
 	}
 	o := dst.Outcome
-	p.mute = mute(o, p.lmtp, p.Rules)
+	p.mute = mute(o, p.lmtp, p.rules())
 	p.tell(ctx, o.Status)
 	if n := len(o.Status); n > len(p.env.To) && o.Status[n-1].Class != deliver.Accepted {
 		p.Observer.Observe(NoReceiver{p.env.Fallback})
@@ -252,16 +259,17 @@ func (p *parcel) tell(ctx context.Context, answers []deliver.Status) {
 		}
 	}
 	if len(to) > 0 && (p.lmtp && to[0].Stage == deliver.AtEnd || !anyDeferred(answers[:min(len(answers), len(p.env.To))])) {
-		p.report(ctx, to)
+		p.report(ctx, to, p.lmtp && to[0].Stage == deliver.AtEnd && anyAccepted(answers))
 	}
 }
 
 // report sends a report of failure to the sender, once for each message: one that is kept will be refused again.
-func (p *parcel) report(ctx context.Context, failed []deliver.Status) {
-	if p.Bounce == nil || p.mute || p.env.From == "" || p.item.UID != "" && p.led.Bounced(p.item.UID) {
+// partial tells that others have the message, so that it goes.
+func (p *parcel) report(ctx context.Context, failed []deliver.Status, partial bool) {
+	if p.Bounce == nil || p.mute || p.env.From == "" && !partial || p.item.UID != "" && p.led.Bounced(p.item.UID) {
 		return
 	}
-	addr, err := p.Bounce(ctx, Failure{Sender: p.env.From, Header: p.text(), Status: failed})
+	addr, err := p.Bounce(ctx, Failure{Sender: p.env.From, Header: p.text(), Status: failed, Partial: partial})
 	if addr != "" || err != nil {
 		p.Observer.Observe(Bounced{To: addr, Err: err})
 	}
@@ -277,7 +285,7 @@ func (p *parcel) text() []byte {
 
 // close ends a message with a verdict. That its sender was told is remembered as long as the message stays.
 func (p *parcel) close(o deliver.Outcome) (Verdict, error) {
-	v := settle(o, p.lmtp, p.Rules)
+	v := settle(o, p.lmtp, p.rules())
 	switch {
 	case p.unheard && !anyAccepted(o.Status):
 		v = Verdict{} // neither delivered nor reported: gone would be lost

@@ -359,3 +359,51 @@ func TestADiskThatIsFullEndsThePoll(t *testing.T) {
 	}
 	w.expect(t, "fetch 1; verdict 1; record u1; delete 1; fetch 2; sync; commit; forget u1; sink closed")
 }
+
+// TestWhatTheNullSenderSentGoesToThePostmaster: nobody can be told that it was refused, so that deleted would be lost.
+func TestWhatTheNullSenderSentGoesToThePostmaster(t *testing.T) {
+	for err, end := range map[error]string{
+		nil:                "fetch 2; record u2; delete 2; sync; commit; forget u1; forget u3; forget u2; sink closed",
+		errors.New("down"): "fetch 2; sync; commit; forget u1; forget u3; sink closed",
+	} {
+		w := refuseSecond(deliver.AtEnd)
+		w.mail[1] = "Return-Path: <>\r\n" + w.mail[1]
+		j := w.job(Rules{BounceMail: true})
+		j.Edit.Postmaster = "boss"
+		j.Bounce = func(_ context.Context, f Failure) (string, error) {
+			if f.Whole == nil || f.Sender != "" {
+				t.Errorf("%+v", f)
+			}
+			return "boss", err
+		}
+		j.Run(t.Context(), nil)
+		w.expect(t, first(deliver.AtEnd)+end)
+	}
+}
+
+// TestWhoIsRefusedWhileOthersHaveTheMessageIsAlwaysReported: it is deleted, so that nobody would hear of it.
+func TestWhoIsRefusedWhileOthersHaveTheMessageIsAlwaysReported(t *testing.T) {
+	const a, r = deliver.Accepted, deliver.Refused
+	for _, sender := range []string{"", "Return-Path: <>\r\n"} {
+		for _, tt := range []struct {
+			end     []deliver.Class
+			partial bool
+		}{{[]deliver.Class{a, r, a}, true}, {[]deliver.Class{r, r, r}, false}} {
+			w := &world{mail: letters(1), bounced: map[string]bool{}}
+			w.mail[0] = sender + w.mail[0]
+			j := w.job(Rules{SoftBounce: true})
+			j.Edit.Postmaster = "boss"
+			j.Sink = func(string) deliver.Sink { return lmtpSink{w, tt.end} }
+			j.Route = func(string) Router { return threeRoute{} }
+			var told []Failure
+			j.Bounce = func(_ context.Context, f Failure) (string, error) {
+				told = append(told, f)
+				return "boss", nil
+			}
+			j.Run(t.Context(), nil)
+			if len(told) != 1 || told[0].Partial != tt.partial || tt.partial == (told[0].Whole != nil) {
+				t.Errorf("%q, %v: %+v", sender, tt.end, told)
+			}
+		}
+	}
+}
