@@ -14,7 +14,7 @@ type box struct {
 	exists uint32
 	ids    []uint32 // ids[n-1] belongs to message number n; may be shorter than exists
 	gone   map[uint32]bool
-	count  int  // EXPUNGE responses since the last reset of it
+	count  int  // EXPUNGE responses since the last call of number
 	grown  bool // an EXISTS announced more than there was
 	noUID  bool // a FETCH response without UID came while the folder was being listed
 }
@@ -45,8 +45,9 @@ func (b *box) learn(n, id uint32) {
 	b.ids[n-1] = id
 }
 
-// number makes the ids of all messages their present numbers.
+// number makes the ids of all messages their present numbers, and begins to count.
 func (b *box) number() {
+	b.count = 0
 	b.ids = b.ids[:0]
 	for n := uint32(1); n <= min(b.exists, maxBox); n++ {
 		b.ids = append(b.ids, n)

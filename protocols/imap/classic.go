@@ -1,27 +1,38 @@
 package imap
 
 import (
+	"errors"
+
 	goimap "github.com/emersion/go-imap/v2"
 
 	"fetchmail/protocols"
 )
 
+// maxLooks is how often a folder is looked at that changes meanwhile.
+const maxLooks = 5
+
 // listNumbers lists a folder as the reference does: SEARCH for what is new, sizes of the range that holds it.
 func (s *Session) listNumbers(total uint32) (protocols.Listing, error) {
-	s.filter.mu.Lock()
-	s.filter.box.number()
-	s.filter.mu.Unlock()
-	fresh, err := s.searchNew(total)
-	if err != nil {
-		return protocols.Listing{}, err
-	}
-	uids, err := s.searchUIDs(total)
-	if err == nil && uids == nil && s.known != nil {
-		s.known = nil // then \Seen must tell
-		fresh, err = s.searchNew(total)
-	}
-	if err != nil {
-		return protocols.Listing{}, err
+	var (
+		fresh []bool
+		uids  []uint32
+		err   error
+	)
+	for look := 1; ; look++ {
+		if fresh, uids, err = s.look(total); err != nil {
+			return protocols.Listing{}, err
+		}
+		if s.unchanged(total) {
+			break
+		}
+		// Numbers and UIDs may not belong together.
+		if look == maxLooks {
+			return protocols.Listing{}, &protocols.Fault{Kind: protocols.Server, Phase: protocols.Opening, Op: "UID SEARCH",
+				Err: errors.New("the folder does not cease to change")}
+		}
+		if total, err = s.count(); err != nil {
+			return protocols.Listing{}, err
+		}
 	}
 	l := s.listing(total)
 	l.Items = make([]protocols.Item, total)
@@ -44,6 +55,28 @@ func (s *Session) listNumbers(total uint32) (protocols.Listing, error) {
 		err = s.sizes(l.Items, first, last)
 	}
 	return l, err
+}
+
+// look finds out what is new, by message number, and the UIDs of all messages, where there are any.
+func (s *Session) look(total uint32) (fresh []bool, uids []uint32, err error) {
+	s.filter.mu.Lock()
+	s.filter.box.number()
+	s.filter.mu.Unlock()
+	if fresh, err = s.searchNew(total); err != nil {
+		return nil, nil, err
+	}
+	if uids, err = s.searchUIDs(total); err == nil && uids == nil && s.known != nil && s.unchanged(total) {
+		s.known = nil // then \Seen must tell
+		fresh, err = s.searchNew(total)
+	}
+	return fresh, uids, err
+}
+
+// unchanged tells whether no message has come or gone since the last look began.
+func (s *Session) unchanged(total uint32) bool {
+	s.filter.mu.Lock()
+	defer s.filter.mu.Unlock()
+	return s.filter.box.exists == total && s.filter.box.count == 0
 }
 
 // searchNew tells by message number which messages are new as far as flags tell. With fetchall all are; a server that refuses SEARCH is

@@ -294,6 +294,15 @@ func (s *Session) exists() uint32 {
 	return s.filter.box.exists
 }
 
+// count is exists, within bounds.
+func (s *Session) count() (uint32, error) {
+	total := s.exists()
+	if total > maxBox {
+		return 0, &protocols.Fault{Kind: protocols.Protocol, Phase: protocols.Opening, Err: fmt.Errorf("%w: %d messages in a folder", errLimit, total)}
+	}
+	return total, nil
+}
+
 // Announced tells whether messages have arrived since List.
 func (s *Session) Announced() bool {
 	s.filter.mu.Lock()
@@ -324,10 +333,9 @@ func (s *Session) List(ctx context.Context) (protocols.Listing, error) {
 			return protocols.Listing{}, f
 		}
 	}
-	total := s.exists()
-	if total > maxBox {
-		return protocols.Listing{}, &protocols.Fault{Kind: protocols.Protocol, Phase: protocols.Opening,
-			Err: fmt.Errorf("%w: %d messages in a folder", errLimit, total)}
+	total, err := s.count()
+	if err != nil {
+		return protocols.Listing{}, err
 	}
 	l, err := s.listing(0), error(nil)
 	if total > 0 {
