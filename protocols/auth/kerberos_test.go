@@ -210,6 +210,20 @@ func TestGSSAPIBelievesOnlyAServerThatProvesItself(t *testing.T) {
 	}
 }
 
+func TestGSSAPIBelievesNoSuccessWithoutProof(t *testing.T) {
+	c, err := New("GSSAPI", "alice", "", Server{Host: "localhost", Service: "imap"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.(prover).Proved() == nil {
+		t.Error("success before the server's first token")
+	}
+	_, _ = c.Next([]byte("junk"))
+	if c.(prover).Proved() == nil {
+		t.Error("success behind a token that is none")
+	}
+}
+
 // Whatever a server sends ends in an error; a panic of the library does, too.
 func FuzzGSSAPI(f *testing.F) {
 	a := newAcceptor()

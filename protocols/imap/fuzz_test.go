@@ -37,6 +37,14 @@ func tapeConn(text []byte) *wire.Conn {
 	return wire.NewConn(context.Background(), &tape{Reader: bytes.NewReader(text)}, "mail.example.test", 0)
 }
 
+func TestNoSecondCommandLeavesTheFilter(t *testing.T) {
+	for _, line := range []string{"A1 SELECT \"a\r\nA2 DELETE x\"", "A1 SELECT \"a\rb\"", "A1 SELECT \"a\nb\"", "A1 SELECT \"a\x00b\""} {
+		if newFilter(tapeConn(nil), nil, 0, 0).put(line) == nil {
+			t.Errorf("%q was sent", line)
+		}
+	}
+}
+
 // overheard runs the library over a filter to which the server says text, with one command of each kind under way. It
 // returns the library's error, and that of the filter.
 func overheard(text []byte, w *want) (bodies [][]byte, library, filter error) {

@@ -172,3 +172,18 @@ func mustBeFault(t *testing.T, err error) {
 		t.Errorf("%#v is no fault", err)
 	}
 }
+
+func TestNoSecondCommandInALine(t *testing.T) {
+	for _, line := range []string{"USER a\r\nDELE 1\r\n", "USER a\rb\r\n", "USER a\nb\r\n", "USER a\x00b\r\n", "USER a", "USER a\n"} {
+		ours, theirs := net.Pipe()
+		go func() {
+			if got, _ := io.ReadAll(theirs); len(got) > 0 {
+				t.Errorf("%q was sent", got)
+			}
+		}()
+		if _, err := (&lineConn{Conn: ours}).Write([]byte(line)); !errors.Is(err, errBadByte) {
+			t.Errorf("%q: %v", line, err)
+		}
+		ours.Close()
+	}
+}
