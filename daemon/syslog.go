@@ -7,10 +7,8 @@ import (
 
 // Syslog writes to the system's log with the facility LOG_MAIL under the name fetchmail; fetchmail(1), --syslog.
 type Syslog struct {
-	Out   io.Writer // LOG_INFO
-	Err   io.Writer // LOG_ERR
-	Alert io.Writer // LOG_ALERT
-	w     *syslog.Writer
+	Out io.Writer // LOG_INFO
+	Err io.Writer // LOG_ERR
 }
 
 // program is the name in the log, and what stands before lines that are not in the log.
@@ -24,8 +22,5 @@ func OpenSyslog(network, address string) (*Syslog, error) {
 		return nil, err
 	}
 	prefix := program + ": "
-	return &Syslog{Lines(prefix, w.Info), Lines(prefix, w.Err), Lines(prefix, w.Alert), w}, nil
+	return &Syslog{Lines(prefix, w.Info), Lines(prefix, w.Err)}, nil
 }
-
-// Close ends the connection.
-func (s *Syslog) Close() error { return s.w.Close() }

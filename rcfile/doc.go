@@ -51,7 +51,7 @@
 // timeout -1 is the default; other negative numbers mean zero; kpop sets the service and, behind auth password,
 // Kerberos; a server option behind a user ends the entry; the second of two defaults entries is a server of that name;
 // relative paths are below the directory of the run control file, and "~" in them means nothing (in our own options it
-// is the home directory). doc/differences.md names those that are on purpose.
+// is the home directory). doc/differences.md names the differences that are on purpose.
 //
 // # Tests
 //

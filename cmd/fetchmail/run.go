@@ -34,9 +34,10 @@ type program struct {
 	given    handover         // what it was told
 	piped    []byte           // the run control file that came from standard input
 	logFile  *daemon.LogFile
-	logged   bool        // out and err are a log
-	json     atomic.Bool // with a record in each line
-	pending  string      // a line that waits until its form is known
+	logged   bool         // out and err are a log
+	json     atomic.Bool  // with a record in each line
+	last     atomic.Value // what complain has written last, a string
+	pending  string       // a line that waits until its form is known
 	outside  outside
 }
 
@@ -48,7 +49,15 @@ func (f failure) Error() string { return fmt.Sprintf("exit status %d", int(f)) }
 // run does what the arguments say and returns the exit status.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	p := &program{args: args, in: in, out: out, err: errOut}
-	err := p.do(ctx)
+	status := p.exitStatus(p.do(ctx))
+	if why, ok := p.last.Load().(string); ok && p.detached != nil && status != exitOK {
+		p.detached.Fail(status, why) // unless we have been ready
+	}
+	return status
+}
+
+// exitStatus is for the end that do has come to.
+func (p *program) exitStatus(err error) int {
 	var f failure
 	switch {
 	case err == nil:
@@ -118,7 +127,9 @@ func (p *program) usage(err error) error {
 
 // complain writes an error line.
 func (p *program) complain(format string, args ...any) {
-	p.write(p.err, slog.LevelError, fmt.Sprintf(format, args...))
+	line := fmt.Sprintf(format, args...)
+	p.last.Store(line)
+	p.write(p.err, slog.LevelError, line)
 }
 
 // pass writes an error line that is complete, except in its form.

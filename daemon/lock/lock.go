@@ -66,23 +66,6 @@ var (
 	errBusy    = errors.New("changes hands all the time")
 )
 
-// Place is the path of the pidfile where no option gives one; fetchmail(1), FILES. fetchmailHome and home are
-// $FETCHMAILHOME ("" if it is not set) and the directory of the user's files ($HOME_ETC, $HOME ...).
-func Place(root bool, fetchmailHome, home string) string {
-	switch {
-	case root:
-		for _, dir := range []string{"/run", "/var/run"} {
-			if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
-				return dir + "/fetchmail.pid"
-			}
-		}
-		return "/etc/fetchmail.pid"
-	case fetchmailHome != "":
-		return filepath.Join(fetchmailHome, "fetchmail.pid")
-	}
-	return filepath.Join(home, ".fetchmail.pid")
-}
-
 // Find tells who holds the pidfile; nil if nobody does. A stale or damaged file is removed, and stale is true. Its error is
 // an *Error.
 func Find(path string) (h *Holder, stale bool, err error) { return find(path, false) }

@@ -326,24 +326,6 @@ func TestOnlyOneOfManyTakesIt(t *testing.T) {
 	}
 }
 
-func TestPlace(t *testing.T) {
-	tests := []struct {
-		root                 bool
-		fetchmailHome, home  string
-		want                 string
-		alternative, example string
-	}{
-		{true, "/x", "/root", "/run/fetchmail.pid", "/var/run/fetchmail.pid", "/etc/fetchmail.pid"},
-		{false, "/x", "/home/joe", "/x/fetchmail.pid", "", ""},
-		{false, "", "/home/joe", "/home/joe/.fetchmail.pid", "", ""},
-	}
-	for _, tt := range tests {
-		if got := Place(tt.root, tt.fetchmailHome, tt.home); got != tt.want && got != tt.alternative && got != tt.example || got == "" {
-			t.Errorf("%+v: %q", tt, got)
-		}
-	}
-}
-
 // reference runs the real program with a pidfile, against a port where nobody listens.
 func reference(t *testing.T, pid string, args ...string) *exec.Cmd {
 	t.Helper()

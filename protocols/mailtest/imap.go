@@ -256,14 +256,6 @@ func IMAPReply(lines ...string) IMAPAct {
 	}
 }
 
-// IMAPRaw sends bytes as they are; TAG in them stands for the tag of the command.
-func IMAPRaw(text string) IMAPAct {
-	return func(c *IMAPConn) error {
-		_, err := io.WriteString(c.out, strings.ReplaceAll(text, "TAG", c.Tag))
-		return err
-	}
-}
-
 // IMAPDrop closes the connection.
 func IMAPDrop(*IMAPConn) error { return errBye }
 
@@ -275,12 +267,6 @@ func IMAPThen(acts ...IMAPAct) IMAPAct { return then(acts) }
 
 // IMAPAfter sends the first n bytes of the usual answer and goes on with act, which may be IMAPDrop or IMAPHang.
 func IMAPAfter(n int64, act IMAPAct) IMAPAct { return after(n, act) }
-
-// IMAPDelay waits and then gives the usual answer.
-func IMAPDelay(pause time.Duration) IMAPAct { return delay[*IMAPConn](pause) }
-
-// IMAPDrip sends the usual answer byte by byte with pauses in between.
-func IMAPDrip(pause time.Duration) IMAPAct { return drip[*IMAPConn](pause) }
 
 // IMAPFlood sends text again and again until the client goes away.
 func IMAPFlood(first, text string) IMAPAct { return flood[*IMAPConn](first, text) }

@@ -140,9 +140,6 @@ func POP3After(n int64, act POP3Act) POP3Act { return after(n, act) }
 // POP3Drip sends the usual answer byte by byte with pauses in between.
 func POP3Drip(pause time.Duration) POP3Act { return drip[*POP3Conn](pause) }
 
-// POP3Delay waits and then gives the usual answer.
-func POP3Delay(pause time.Duration) POP3Act { return delay[*POP3Conn](pause) }
-
 // POP3Flood sends text again and again until the client goes away.
 func POP3Flood(first, text string) POP3Act { return flood[*POP3Conn](first, text) }
 

@@ -72,9 +72,6 @@ func PushDrop(*PushConn) error { return errBye }
 // PushHang says nothing more until the client or the server gives up.
 func PushHang(c *PushConn) error { return hang(c.link) }
 
-// PushThen does one thing and then another.
-func PushThen(acts ...PushAct) PushAct { return then(acts) }
-
 // PushDrip sends the usual answer byte by byte with pauses in between.
 func PushDrip(pause time.Duration) PushAct { return drip[*PushConn](pause) }
 

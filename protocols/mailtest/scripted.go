@@ -367,13 +367,6 @@ func after[C scriptedConn](n int64, act func(C) error) func(C) error {
 	}
 }
 
-func delay[C scriptedConn](pause time.Duration) func(C) error {
-	return func(c C) error {
-		time.Sleep(pause)
-		return c.usual()
-	}
-}
-
 func drip[C scriptedConn](pause time.Duration) func(C) error {
 	return func(c C) error {
 		l := c.base()

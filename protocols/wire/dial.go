@@ -162,7 +162,7 @@ func (d *Dialer) open(ctx context.Context, host, service string) (*Conn, error) 
 		if err != nil {
 			return nil, &DialError{Host: host, Service: service, Label: d.Label, Err: err}
 		}
-		c := newConn(ctx, p.conn, host, d.Timeout)
+		c := NewConn(ctx, p.conn, host, d.Timeout)
 		c.plugin = p
 		return c, nil
 	}
@@ -171,7 +171,7 @@ func (d *Dialer) open(ctx context.Context, host, service string) (*Conn, error) 
 		if err != nil {
 			return nil, err
 		}
-		c := newConn(ctx, raw, host, d.Timeout)
+		c := NewConn(ctx, raw, host, d.Timeout)
 		c.proxied = true
 		return c, nil
 	}
@@ -187,7 +187,7 @@ func (d *Dialer) open(ctx context.Context, host, service string) (*Conn, error) 
 		}
 		return nil, fail
 	}
-	return newConn(ctx, raw, host, d.Timeout), nil
+	return NewConn(ctx, raw, host, d.Timeout), nil
 }
 
 func canceled(ctx context.Context, err error) error {

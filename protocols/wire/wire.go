@@ -56,18 +56,13 @@ type Conn struct {
 	state    *tls.ConnectionState
 }
 
-// newConn makes a Conn of an established connection. The context ends it: raw is closed as soon as ctx is done.
-func newConn(ctx context.Context, raw net.Conn, host string, timeout time.Duration) *Conn {
+// NewConn makes a Conn of an established connection. The context ends it: raw is closed as soon as ctx is done.
+func NewConn(ctx context.Context, raw net.Conn, host string, timeout time.Duration) *Conn {
 	c := &Conn{host: host, guard: newGuard(ctx, raw, timeout)}
 	c.current = c.guard
 	c.in.conn = c.guard
 	c.reader = bufio.NewReaderSize(&c.in, bufferSize)
 	return c
-}
-
-// NewConn makes a Conn of a connection that was opened elsewhere, under the same rules as one that was dialed.
-func NewConn(ctx context.Context, raw net.Conn, host string, timeout time.Duration) *Conn {
-	return newConn(ctx, raw, host, timeout)
 }
 
 // source is what the reader reads from. It is replaced at StartTLS and remembers its error.
