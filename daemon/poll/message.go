@@ -235,6 +235,9 @@ func (p *parcel) ofMessage(f *deliver.Fault) bool {
 // unwritten keeps a message that could not be written, and lets the poll go on with the others.
 func (p *parcel) unwritten(err error) (Verdict, error) {
 	p.failure = cmp.Or(p.failure, err)
+	if p.item.UID != "" && !p.repeated[p.item.UID] {
+		p.unfit[p.item.UID] = time.Now()
+	}
 	if p.failures++; p.failures == mostFailures {
 		return Verdict{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"fetchmail/deliver"
 	"fetchmail/deliver/header"
 	"fetchmail/deliver/route"
+	"fetchmail/protocols"
 )
 
 // grave is a dead letter folder.
@@ -405,5 +406,47 @@ func TestWhoIsRefusedWhileOthersHaveTheMessageIsAlwaysReported(t *testing.T) {
 				t.Errorf("%q, %v: %+v", sender, tt.end, told)
 			}
 		}
+	}
+}
+
+// waiting is a server that tells of a new message once.
+type waiting struct {
+	*world
+	waits int
+	stop  chan struct{}
+}
+
+func (w *waiting) CanWait() bool { return true }
+func (w *waiting) Wait(ctx context.Context, _ <-chan struct{}) error {
+	if w.waits++; w.waits == 1 {
+		w.mail = append(w.mail, letters(4)[3])
+		w.note("wait")
+		return nil
+	}
+	close(w.stop)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestAPollThatWaitsLeavesWhatCannotBeWritten: mail goes on to come at once, and the message is not fetched each time.
+func TestAPollThatWaitsLeavesWhatCannotBeWritten(t *testing.T) {
+	w := &waiting{world: &world{mail: letters(2), removes: true, traits: protocols.Traits{Protocol: "IMAP", ServerSeen: true}}, stop: make(chan struct{})}
+	j := w.job(Rules{Idle: true})
+	j.Open = func(context.Context) (protocols.Session, error) { w.sessions++; return w, nil }
+	j.Sink = func(string) deliver.Sink { return smallDisk{receiver{w.world}, "text 1", true} }
+	if res := j.Run(t.Context(), w.stop); res.Err != nil || res.Fetched != 3 || w.sessions != 1 || w.waits != 2 {
+		t.Errorf("%+v, %d sessions, %d waits", res, w.sessions, w.waits)
+	}
+	if len(w.delivered) != 2 || !strings.Contains(w.delivered[1], "text 4") || len(w.mail) != 1 {
+		t.Errorf("delivered %q, left %q", w.delivered, w.mail)
+	}
+	told := 0
+	for _, e := range w.events {
+		if _, is := e.(Failed); is {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times", told)
 	}
 }

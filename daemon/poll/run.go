@@ -26,6 +26,10 @@ const mostRounds = 20
 // disk is not filled again with each message of a large mailbox.
 const mostFailures = 5
 
+// unfitTime is how long a poll leaves a message alone that could not be written: where it waits for mail the message is
+// not fetched in vain whenever another one comes.
+const unfitTime = time.Hour
+
 // leaveTime is how long a session may take to end after the poll was asked to stop.
 const leaveTime = 10 * time.Second
 
@@ -53,14 +57,19 @@ func (j *Job) Run(ctx context.Context, stop <-chan struct{}) Result {
 	}
 	res := Result{Fetched: r.fetched, Status: StatusOf(err), Err: err}
 	if err != nil {
-		j.Observer.Observe(Failed{Account: r.Account, Authorized: r.Memory.known(), Protocol: r.protocol(), Sink: r.sinkName(),
-			Timeout: j.Timeout, Err: err})
+		r.tellFailed(err)
 	} else {
 		res.Status = r.outcome()
 	}
 	r.remember(ctx, err)
 	j.Observer.Observe(Finished{r.Account, r.protocol(), res.Status})
 	return res
+}
+
+// tellFailed says why a poll ends, or why a message stays.
+func (r *run) tellFailed(err error) {
+	r.Observer.Observe(Failed{Account: r.Account, Authorized: r.Memory.known(), Protocol: r.protocol(), Sink: r.sinkName(),
+		Timeout: r.Timeout, Err: err})
 }
 
 // run is a poll under way.
@@ -86,11 +95,12 @@ type run struct {
 	again       bool // another session is wanted
 	total, left int  // messages in the folder; those not fetched in this session
 	buf         []byte
-	lastNum     int               // number of the message fetched last
-	lastHead    [sha256.Size]byte // of the header before this one
-	leftovers   []leftover        // refused messages of this session
-	failure     error             // the first message that could not be written; the poll ends with it
-	failures    int               // messages in a row that could not
+	lastNum     int                  // number of the message fetched last
+	lastHead    [sha256.Size]byte    // of the header before this one
+	leftovers   []leftover           // refused messages of this session
+	failure     error                // the first message that could not be written; the poll ends with it
+	failures    int                  // messages in a row that could not
+	unfit       map[string]time.Time // when those of this folder could not, by UID
 }
 
 // watch cuts the session when the poll is asked to stop and no message is in hand.
@@ -219,6 +229,7 @@ func (r *run) folders(ctx context.Context) error {
 // folder goes through the selected folder until nothing new has come in. With idle it waits for more, until the poll
 // is asked to stop.
 func (r *run) folder(ctx context.Context, folder string) error {
+	r.unfit = map[string]time.Time{}
 	for n := 1; ; n++ {
 		b := &box{run: r, folder: folder, led: r.Ledger(folder), gone: map[string]bool{}, accepted: map[string]bool{},
 			passed: map[string]bool{}}
@@ -226,7 +237,7 @@ func (r *run) folder(ctx context.Context, folder string) error {
 		if ferr := b.finish(err); err == nil {
 			err = ferr
 		}
-		if err != nil || r.Rules.Check || r.full || r.failure != nil {
+		if err != nil || r.Rules.Check || r.full {
 			return err
 		}
 		if a, ok := r.session.(protocols.Announcer); ok && a.Announced() {
@@ -245,6 +256,10 @@ func (r *run) folder(ctx context.Context, folder string) error {
 			return nil
 		}
 		r.closeSink(nil)
+		if r.failure != nil {
+			r.tellFailed(r.failure)
+			r.failure = nil
+		}
 		r.Observer.Observe(Idling{r.Account, folder, true})
 		err = w.Wait(ctx, r.Wake)
 		r.Observer.Observe(Idling{r.Account, folder, false})
@@ -356,6 +371,9 @@ func (b *box) plan() []step {
 	var p []step
 	for i := range b.listing.Items {
 		it := &b.listing.Items[i]
+		if at, ok := b.unfit[it.UID]; ok && time.Since(at) < unfitTime {
+			continue
+		}
 		pending := it.UID != "" && !b.repeated[it.UID] && b.led.Pending(it.UID)
 		if c := choose(*it, pending, b.Rules); c != Leave {
 			p = append(p, step{it, c})
