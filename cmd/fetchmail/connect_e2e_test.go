@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"fetchmail/protocols/mailtest"
 	"fetchmail/protocols/mailtest/real"
 )
 
@@ -105,6 +106,39 @@ func TestPluginIsTheWayToTheServer(t *testing.T) {
 		}
 		if got, want := c.read(t, "args"), fmt.Sprintf("3 localhost %d $HOME;x\n", way.port); got != want {
 			t.Errorf("arguments %q, want %q", got, want)
+		}
+	}
+}
+
+// fetchmail(1), ENVIRONMENT: "if this environment variable is defined at all (even if empty)".
+func TestTheEnvironmentForcesRETR(t *testing.T) {
+	t.Parallel() // the reference waits after each poll
+	for _, bin := range []string{real.Reference(t), binary(t)} {
+		for env, want := range map[string]string{"": "TOP 1 99999999", "FETCHMAIL_POP3_FORCE_RETR=": "RETR 1", "FETCHMAIL_POP3_FORCE_RETR=1": "RETR 1"} {
+			s := mailtest.NewPOP3(mailtest.Letters(1)...)
+			if err := s.Start(""); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Close)
+			c := newClient(t, bin)
+			if env != "" {
+				c.env = append(c.env, env)
+			}
+			c.rc(t, fmt.Sprintf("poll localhost proto pop3 port %s timeout 30 user alice there with password secret is user1 here sslproto '' mda \"cat >/dev/null\"\n", s.Port()))
+			if r := c.run(t, "-v"); r.code != 0 || !strings.Contains(r.stdout, "POP3> "+want+"\n") {
+				t.Errorf("%s, %q: no %s: %s", bin, env, want, r)
+			}
+		}
+	}
+}
+
+// What no server speaks any more is refused before anybody is contacted.
+func TestProtocolsOfThePastAreRefused(t *testing.T) {
+	for _, proto := range []string{"pop2", "kpop"} {
+		c := newClient(t, binary(t))
+		c.rc(t, "poll localhost proto "+proto+" user alice password secret\n")
+		if r := c.run(t); r.code != 5 || !strings.Contains(r.stderr, "protocol "+strings.ToUpper(proto)+" is not supported: no server speaks it any more") {
+			t.Errorf("%s", r)
 		}
 	}
 }

@@ -32,6 +32,8 @@ var tlsRuns = []struct {
 	{"authority from a hashed folder", "sslcertpath @HASHED@", "", "", 1, ""},
 	{"authority from SSL_CERT_FILE", "", "SSL_CERT_FILE=@CA@", "", 1, ""},
 	{"authority from SSL_CERT_DIR", "", "SSL_CERT_DIR=@HASHED@", "", 1, ""},
+	{"authority of the system beside others", "sslcertpath /nonexistent", "SSL_CERT_FILE=@CA@ FETCHMAIL_INCLUDE_DEFAULT_X509_CA_CERTS=1", "", 1, ""},
+	{"authority of the system, others named", "sslcertpath /nonexistent", "SSL_CERT_FILE=@CA@ FETCHMAIL_INCLUDE_DEFAULT_X509_CA_CERTS=", "", 2, "unable to get local issuer certificate"},
 	{"authority not known", "", "", "", 2, "unable to get local issuer certificate"},
 	{"authority not known, not checked", "no sslcertck sslproto auto", "", "", 1, "Warning: the connection is insecure, continuing anyways."},
 	{"authority that cannot be read", "sslcertfile /nonexistent", "", "", 2, "Cannot load verify locations"},
@@ -91,9 +93,7 @@ func TestEverySettingOfTLSOnDovecot(t *testing.T) {
 					mode, failed = "ssl", ": SSL connection failed."
 				}
 				c := newClient(t, binary(t))
-				if r.env != "" {
-					c.env = append(c.env, fill.Replace(r.env))
-				}
+				c.env = append(c.env, strings.Fields(fill.Replace(r.env))...)
 				c.rc(t, fill.Replace(fmt.Sprintf("poll localhost proto %s port %d auth password timeout 30\n user alice password secret %s %s\n",
 					proto, port, mode, strings.ReplaceAll(r.options, "sslproto auto", `sslproto "auto"`))))
 				got := c.run(t, "-c", "-v")

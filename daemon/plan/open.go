@@ -53,11 +53,12 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 			IdleTimeout: time.Duration(s.IdleTimeout) * time.Second, Trace: show, Warn: rep.Warn,
 		})
 	}
+	_, force := os.LookupEnv("FETCHMAIL_POP3_FORCE_RETR") // even if it is empty
 	return pop3.Open(ctx, pop3.Options{
 		Dialer: dial, Host: s.Host(), Service: a.service("pop3", "pop3s"), User: u.Remote, Secret: a.secret,
 		Auth: string(s.Auth), Protocol: string(p), StartTLS: [...]pop3.Upgrade{pop3.Never, pop3.May, pop3.Must}[upgrade], TLS: policy,
 		Known: a.record(p, "").Known, Keep: u.Keep, FetchAll: u.FetchAll, UIDL: s.UIDL, Say: rep.Say,
-		ForceRETR: os.Getenv("FETCHMAIL_POP3_FORCE_RETR") != "", Trace: show, Warn: rep.Warn,
+		ForceRETR: force, Trace: show, Warn: rep.Warn,
 	})
 }
 
