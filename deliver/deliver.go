@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
+	"syscall"
 )
 
 // Envelope is what a sink has to know about a message besides its text.
@@ -172,3 +174,13 @@ func (f *Fault) Error() string {
 }
 
 func (f *Fault) Unwrap() error { return f.Err }
+
+// Strerror is the text of strerror(3) for the error number in err ("Permission denied"), or err's own text.
+func Strerror(err error) string {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return err.Error()
+	}
+	text := errno.Error() // Go has the same texts in lower case
+	return strings.ToUpper(text[:1]) + text[1:]
+}

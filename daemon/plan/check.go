@@ -8,7 +8,7 @@ import (
 	"fetchmail/rcfile"
 )
 
-// check refuses what this version cannot do, before anybody is contacted. An option is never silently without effect,
+// check refuses what cannot be done, before anybody is contacted. An option is never silently without effect,
 // except where the reference ignores it too.
 func (a *account) check() error {
 	s, u := a.server, a.user

@@ -140,13 +140,7 @@ func envelope(e deliver.Envelope, to []string) []byte {
 
 // openFault speaks as the reference does.
 func openFault(err error) *deliver.Fault {
-	text := err.Error()
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		text = errno.Error()
-		text = strings.ToUpper(text[:1]) + text[1:]
-	}
-	return &deliver.Fault{Kind: deliver.File, Err: &openError{"BSMTP file open failed: " + text, err}}
+	return &deliver.Fault{Kind: deliver.File, Err: &openError{"BSMTP file open failed: " + deliver.Strerror(err), err}}
 }
 
 // openError shows a text instead of its cause.

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"syscall"
+
+	"fetchmail/deliver"
 )
 
 type tlsMode int
@@ -54,13 +55,8 @@ func (h host) domain() string {
 	return h.name
 }
 
-// reason is an error in the words of strerror(3).
+// reason is an error in the words of strerror(3) and gai_strerror(3).
 func reason(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		s := errno.Error()
-		return strings.ToUpper(s[:1]) + s[1:]
-	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) && dns.IsNotFound {
 		return "Name or service not known"
@@ -68,7 +64,7 @@ func reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "Connection timed out"
 	}
-	return err.Error()
+	return deliver.Strerror(err)
 }
 
 // dial connects to one entry of the hunt list. The lines tell why it did not answer, see deliver.Fault.Detail; a later

@@ -49,7 +49,7 @@ type Attempt struct {
 }
 
 // Reason is the text of strerror(3) for the failure: "Connection refused".
-func (a Attempt) Reason() string { return Strerror(a.Err) }
+func (a Attempt) Reason() string { return strerror(a.Err) }
 
 // DialError says why no connection came about.
 type DialError struct {
@@ -68,7 +68,7 @@ func (e *DialError) Error() string {
 // Reason is the text of strerror(3) for the last attempt.
 func (e *DialError) Reason() string {
 	if len(e.Attempts) == 0 {
-		return Strerror(e.Err)
+		return strerror(e.Err)
 	}
 	return e.Attempts[len(e.Attempts)-1].Reason()
 }
@@ -116,8 +116,8 @@ func (e *DialError) Unwrap() []error {
 	return all
 }
 
-// Strerror is the text of the C library for the error number in err ("Connection refused"), or err's own text.
-func Strerror(err error) string {
+// strerror is the text of the C library for the error number in err ("Connection refused"), or err's own text.
+func strerror(err error) string {
 	if err == nil {
 		return "Success"
 	}
