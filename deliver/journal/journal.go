@@ -176,7 +176,11 @@ func (m *Message) Append(f File, gap Gap) error {
 		return err
 	}
 	if err := m.appendAt(f, size, gap); err != nil {
-		return errors.Join(err, f.Truncate(size))
+		if terr := f.Truncate(size); terr != nil {
+			m.name = "" // it stays for the next append to try again
+			err = errors.Join(err, terr)
+		}
+		return err
 	}
 	return nil
 }

@@ -52,6 +52,44 @@ func TestTornMessageOfADeadProcessIsCutOff(t *testing.T) {
 	}
 }
 
+// sick is a file that takes a few octets and lets nobody cut them off.
+type sick struct{ File }
+
+func (s sick) Write(p []byte) (int, error) {
+	n, _ := s.File.Write(p[:min(len(p), 3)])
+	return n, syscall.EIO
+}
+func (sick) Truncate(int64) error { return syscall.EIO }
+
+func TestWhatCannotBeCutOffIsCutOffByTheNextAppend(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "batch")
+	os.WriteFile(path, []byte("first\n"), 0o600)
+	for _, wrap := range []func(File) File{func(f File) File { return sick{f} }, func(f File) File { return f }} {
+		f, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := New(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(m, "second\n")
+		w := wrap(f)
+		_, isSick := w.(sick)
+		if err := m.Append(w, NoGap); isSick != errors.Is(err, syscall.EIO) {
+			t.Errorf("sick %v: %v", isSick, err)
+		}
+		m.Close()
+		f.Close()
+	}
+	if got, _ := os.ReadFile(path); string(got) != "first\nsecond\n" {
+		t.Errorf("%q", got)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
+		t.Errorf("%d files", len(left))
+	}
+}
+
 // A gathered file that another process has taken for forgotten, before its owner could lock it, is given up.
 func TestClaim(t *testing.T) {
 	for name, c := range map[string]struct {
