@@ -57,6 +57,9 @@ type sick struct{ File }
 
 func (s sick) Write(p []byte) (int, error) {
 	n, _ := s.File.Write(p[:min(len(p), 3)])
+	if n == len(p) {
+		return n, nil
+	}
 	return n, syscall.EIO
 }
 func (sick) Truncate(int64) error { return syscall.EIO }
