@@ -805,3 +805,41 @@ func TestNobodyListens(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A header that is too long costs its message only, and no more memory than the limit.
+func TestALongHeaderIsGivenUp(t *testing.T) {
+	long := []byte("Subject: x\r\n" + strings.Repeat("X: y\r\n", 1000) + "\r\nbody\r\n")
+	small := mailtest.Letters(1)[0]
+	for name, change := range map[string]func(*Options){
+		"batches": func(*Options) {}, "by header": func(o *Options) { o.LargeMessage = 1 }, "message by message": func(o *Options) { o.classicOnly = true },
+	} {
+		s := start(t, mailtest.NewIMAP(small, long, small))
+		o := options(s)
+		o.MaxHeader = 4000
+		change(&o)
+		session, err := Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := session.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for m, err := range session.Fetch(t.Context(), l.Items) {
+			if m == nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if err != nil {
+				got = append(got, fmt.Sprint(m.Item.Num, " ", protocols.AsFault(err).Kind, " ", len(m.Header) == 0))
+				continue
+			}
+			n, err := io.Copy(io.Discard, m.Body)
+			got = append(got, fmt.Sprint(m.Item.Num, " ", int64(len(m.Header))+n == int64(len(small)), " ", err))
+		}
+		session.Close()
+		if want := []string{"1 true <nil>", "2 message unavailable true", "3 true <nil>"}; !slices.Equal(got, want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
