@@ -21,6 +21,9 @@ type Resolver interface {
 // headStart is what an address gets before the next one is tried beside it (RFC 8305, section 5).
 const headStart = 250 * time.Millisecond
 
+// maxAddresses is how many addresses of a name are tried: an answer of DNS has room for thousands, and each may be silent.
+const maxAddresses = 32
+
 // Dialer opens connections to mail servers.
 type Dialer struct {
 	// Timeout is the inactivity limit: for the connection to each address, for the TLS handshake and for every later
@@ -231,7 +234,7 @@ func (d *Dialer) resolve(ctx context.Context, host, service string) ([]netip.Add
 	if len(addrs) == 0 {
 		return nil, "", &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
 	}
-	return addrs, port, nil
+	return addrs[:min(len(addrs), maxAddresses)], port, nil
 }
 
 // canceledCause prefers the time limit of a phase to the error that it has led to.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -195,6 +196,20 @@ func TestAllAddressesRefusedAreToldInOrder(t *testing.T) {
 		"IMAP connection to label failed: Connection refused"}
 	if got := fail.Lines("IMAP"); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestANameOfThousandsOfAddressesIsNotTriedForHours(t *testing.T) {
+	many := names{}
+	for i := range 3000 {
+		many.addrs = append(many.addrs, netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)}))
+	}
+	var tried atomic.Int32
+	d := Dialer{Resolver: many, DialContext: pathTo(func(context.Context, string) error { tried.Add(1); return syscall.ECONNREFUSED })}
+	_, err := d.Dial(t.Context(), "h", "110")
+	var fail *DialError
+	if !errors.As(err, &fail) || len(fail.Attempts) != maxAddresses || tried.Load() != maxAddresses {
+		t.Errorf("%d tried: %.200v", tried.Load(), err)
 	}
 }
 
