@@ -154,7 +154,7 @@ func (s *Session) uidl(l *protocols.Listing) (bad *protocols.Fault, err error) {
 		num, uid, ok := parseUID(line)
 		if !ok {
 			if bad == nil {
-				bad = &protocols.Fault{Kind: protocols.Server, Phase: protocols.Opening, Op: op, Reply: string(line),
+				bad = &protocols.Fault{Kind: protocols.Server, Phase: protocols.Opening, Op: op, Reply: s.line.mask.Hide(string(line)),
 					Detail: []string{"Cannot handle UIDL response from upstream server."}, Err: errors.New("bad line in the list of UIDs")}
 			}
 			return
