@@ -6,7 +6,8 @@
 // # Rounds
 //
 // Loop.Run runs all tasks of a Plan, sleeps for the plan's interval, and begins again. The interval is the pause between
-// rounds, as in fetchmail(1), DAEMON MODE: the time that a round takes comes on top. A task with Every > 1 runs in the first
+// rounds, as in fetchmail(1), DAEMON MODE: the time that a round takes comes on top. A machine that was suspended longer
+// than that begins a round soon after it goes on. A task with Every > 1 runs in the first
 // round and in each Every-th after it; a wake-up counts as a round and changes nothing about that, as in the reference.
 // Plan.Interval 0 means one round, and no sleep.
 //

@@ -81,6 +81,7 @@ type Loop struct {
 	past     *history
 	resident residents
 	once     sync.Once
+	wall     func() time.Time // for tests
 	pulses   [2]chan struct{} // taken by the rounds, and by what waits for signals, as long as they are alive
 }
 
@@ -129,7 +130,7 @@ func (l *Loop) cycle(ctx context.Context, p Plan) {
 		if p.Interval <= 0 || l.stopped() || ctx.Err() != nil || !l.sleep(ctx, p.Interval) {
 			return
 		}
-		p = l.reload(p)
+		p = l.reload(ctx, p)
 	}
 }
 
@@ -185,6 +186,18 @@ func (l *Loop) judge(status int) Verdict {
 	return l.Judge(status)
 }
 
+// lookAtClock is how often a sleeping loop looks at the clock on the wall: its timers stand still while the machine is
+// suspended.
+const lookAtClock = 30 * time.Second
+
+// clock is the time on the wall.
+func (l *Loop) clock() time.Time {
+	if l.wall != nil {
+		return l.wall()
+	}
+	return time.Now().Round(0)
+}
+
 // sleep returns true when the next round is to begin, false when none is.
 func (l *Loop) sleep(ctx context.Context, d time.Duration) bool {
 	select {
@@ -194,11 +207,18 @@ func (l *Loop) sleep(ctx context.Context, d time.Duration) bool {
 	default:
 	}
 	l.tell(Sleeping{d, l.past.failing()})
-	t := time.NewTimer(d)
+	until := l.clock().Add(d)
+	t, look := time.NewTimer(d), time.NewTicker(lookAtClock)
 	defer t.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case <-t.C:
+			l.tell(Woken{})
+		case <-look.C:
+			if l.clock().Before(until) {
+				continue
+			}
 			l.tell(Woken{})
 		case sig := <-l.woken:
 			l.tell(Woken{sig})
@@ -213,7 +233,7 @@ func (l *Loop) sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (l *Loop) reload(old Plan) Plan {
+func (l *Loop) reload(ctx context.Context, old Plan) Plan {
 	if l.Changed == nil || !l.Changed() {
 		return old
 	}
@@ -224,6 +244,7 @@ func (l *Loop) reload(old Plan) Plan {
 	}
 	p.distinguish()
 	l.resident.halt()
+	l.resident.gone(ctx, p)
 	l.past.forgive()
 	l.tell(Reloaded{})
 	return p

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -263,4 +264,33 @@ func TestCombine(t *testing.T) {
 			t.Errorf("%+v: %d", tt, got)
 		}
 	}
+}
+
+// A reload may turn a resident task into one of the rounds: both must not have the mailbox at the same time.
+func TestARoundWaitsForTheResidentTaskThatItReplaces(t *testing.T) {
+	l := &Loop{Changed: func() bool { return true }}
+	story(t, func(d *diary) Plan {
+		l.Load = func() (Plan, error) { return Plan{Tasks: []Task{d.task("round", 1, 0)}, Interval: time.Hour}, nil }
+		return Plan{Tasks: []Task{{Name: "idle", Resident: true, Run: func(_ context.Context, turn Turn) int {
+			<-turn.Stop
+			time.Sleep(20 * time.Second) // a message in hand
+			d.note("left")
+			return 0
+		}}}, Interval: 10 * time.Second}
+	}, l, func(_ *diary, _, quit chan os.Signal) {
+		time.Sleep(time.Minute)
+		quit <- syscall.SIGTERM
+	}, "0:sleep(10s) 30:left 30:reloaded 30:round 31:sleep(1h0m0s) 60:stopping(15,false) 60:end")
+}
+
+func TestASleepEndsSoonAfterTheMachineWasSuspended(t *testing.T) {
+	var jump atomic.Int64
+	l := &Loop{wall: func() time.Time { return time.Now().Add(time.Duration(jump.Load())) }}
+	story(t, func(d *diary) Plan { return Plan{Tasks: []Task{d.task("a", 1, 0)}, Interval: time.Hour} }, l,
+		func(_ *diary, _, quit chan os.Signal) {
+			time.Sleep(601*time.Second + lookAtClock/2)
+			jump.Store(int64(2 * time.Hour))
+			time.Sleep(lookAtClock)
+			quit <- syscall.SIGTERM
+		}, "0:a 1:sleep(1h0m0s) 631:a 632:sleep(1h0m0s) 646:stopping(15,false) 646:end")
 }

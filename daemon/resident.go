@@ -145,6 +145,34 @@ func (rs *residents) halt() {
 	}
 }
 
+// gone waits for the end of those that a new plan has no more: another task may ask for the mailbox, and would get the
+// message that is in hand once more.
+func (rs *residents) gone(ctx context.Context, p Plan) {
+	stays := map[string]bool{}
+	for _, t := range p.Tasks {
+		stays[t.Name] = t.Resident
+	}
+	rs.mu.Lock()
+	var ends []chan struct{}
+	for name, r := range rs.running {
+		if !stays[name] {
+			ends = append(ends, r.ended)
+		}
+	}
+	rs.mu.Unlock()
+	for len(ends) > 0 {
+		select {
+		case <-ends[0]:
+			ends = ends[1:]
+		case <-rs.loop.pulses[0]:
+		case <-rs.loop.stop:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // wait returns when none is running any more, with the last status of each.
 func (rs *residents) wait() []int {
 	rs.wg.Wait()
