@@ -314,7 +314,8 @@ func TestSignalsBecomeChannelValues(t *testing.T) {
 	for _, tt := range []struct {
 		c   <-chan os.Signal
 		sig syscall.Signal
-	}{{s.Wake, syscall.SIGUSR1}, {s.Wake, syscall.SIGHUP}, {s.Quit, syscall.SIGTERM}, {s.Quit, syscall.SIGINT}, {s.Reopen, syscall.SIGUSR2}} {
+	}{{s.Wake, syscall.SIGUSR1}, {s.Wake, syscall.SIGHUP}, {s.Quit, syscall.SIGTERM}, {s.Quit, syscall.SIGINT}, {s.Quit, syscall.SIGQUIT},
+		{s.Quit, syscall.SIGALRM}, {s.Reopen, syscall.SIGUSR2}} {
 		syscall.Kill(os.Getpid(), tt.sig)
 		select {
 		case got := <-tt.c:

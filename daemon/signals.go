@@ -10,12 +10,13 @@ import (
 // Signals are what reaches a running fetchmail; fetchmail(1), SIGNALS.
 type Signals struct {
 	Wake   <-chan os.Signal // SIGUSR1; SIGHUP too, for root
-	Quit   <-chan os.Signal // SIGTERM, SIGINT
+	Quit   <-chan os.Signal // SIGTERM, SIGINT; SIGQUIT and SIGALRM too, as in the reference
 	Reopen <-chan os.Signal // SIGUSR2 (ours): open the logfile again
 	Stop   func()           // gives the signals their former meaning back
 }
 
 // Listen begins to turn signals into channel values. SIGHUP keeps ending the daemon of an ordinary user, who logs out.
+// SIGPIPE does nothing: that nobody reads our words any more is no reason to drop the message in hand.
 func Listen(root bool) Signals {
 	wakes := []os.Signal{unix.SIGUSR1}
 	if root {
@@ -27,10 +28,12 @@ func Listen(root bool) Signals {
 		signal.Notify(c, sigs...)
 		return c
 	}
-	wake, quit, reopen := listen(wakes...), listen(unix.SIGTERM, unix.SIGINT), listen(unix.SIGUSR2)
+	wake, reopen := listen(wakes...), listen(unix.SIGUSR2)
+	quit := listen(unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGALRM)
+	deaf := listen(unix.SIGPIPE) // not signal.Ignore: the programs that we start would inherit that
 	return Signals{wake, quit, reopen, func() {
-		signal.Stop(wake)
-		signal.Stop(quit)
-		signal.Stop(reopen)
+		for _, c := range []chan os.Signal{wake, quit, reopen, deaf} {
+			signal.Stop(c)
+		}
 	}}
 }

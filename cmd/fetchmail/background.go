@@ -61,6 +61,9 @@ func (p *program) openOutput() (use func(), err error) {
 		return nothing, p.followLog()
 	}
 	l, err := p.openLog()
+	if err == nil && l == nil && !p.config.Syslog && p.detached != nil {
+		l, err = daemon.OpenLog(os.DevNull) // a changed configuration may name a file
+	}
 	switch {
 	case err != nil:
 		return nothing, err

@@ -105,7 +105,8 @@ func (k *keeper) load() (daemon.Plan, error) {
 	pl, err := k.renew()
 	if err != nil {
 		k.config = old
-		return daemon.Plan{}, err
+		k.json.Store(old.LogFormat == "json")
+		return daemon.Plan{}, errors.Join(err, k.followLog())
 	}
 	k.plan = pl
 	k.show(pl)
@@ -139,6 +140,13 @@ func (k *keeper) renew() (*plan.Plan, error) {
 func (k *keeper) save() {
 	if err := k.plan.Save(); err != nil {
 		k.complain("cannot record fetched messages: %v", err)
+	}
+}
+
+// close gives up the plan in force.
+func (k *keeper) close() {
+	if err := k.plan.Close(); err != nil {
+		k.complain("%v", err)
 	}
 }
 

@@ -73,11 +73,7 @@ func (p *program) work(ctx context.Context) error {
 		return p.detach(pl)
 	}
 	use()
-	err = p.poll(ctx, pl)
-	if cerr := pl.Close(); cerr != nil {
-		p.complain("%v", cerr)
-	}
-	return err
+	return p.poll(ctx, pl)
 }
 
 // isDaemon tells whether we poll again and again.
@@ -206,29 +202,33 @@ func (p *program) take() (*lock.Lock, error) {
 	if stale {
 		p.stale()
 	}
-	var held *lock.HeldError
-	switch {
-	case err == nil:
+	if err == nil {
 		return l, nil
-	case errors.As(err, &held):
-		p.complain("another foreground fetchmail is running at %d.", held.Holder.PID)
-	default:
-		p.complain("fetchmail: %v", err)
+	}
+	text := fmt.Sprintf("fetchmail: %v", err)
+	if held := (*lock.HeldError)(nil); errors.As(err, &held) {
+		text = fmt.Sprintf("another foreground fetchmail is running at %d.", held.Holder.PID)
+	}
+	p.complain("%s", text)
+	if p.detached != nil {
+		p.detached.Fail(exitExclude, text) // whoever has started us tells it where it is seen
 	}
 	return nil, failure(exitExclude)
 }
 
-// poll runs the plan under the lock: one round, or as many as there is time for.
+// poll runs the plan under the lock: one round, or as many as there is time for. It closes the plan.
 func (p *program) poll(ctx context.Context, pl *plan.Plan) error {
+	signals := daemon.Listen(os.Getuid() == 0) // before anybody can find us in the pidfile and wake us
+	defer signals.Stop()
+	go p.reopen(signals.Reopen)
 	l, err := p.take()
 	if err != nil {
+		pl.Close()
 		return err
 	}
 	defer l.Release()
-	signals := daemon.Listen(os.Getuid() == 0)
-	defer signals.Stop()
-	go p.reopen(signals.Reopen)
 	keeper := &keeper{program: p, plan: pl, lock: l, seen: p.stamp()}
+	defer keeper.close() // before the next fetchmail may begin
 	if p.isDaemon() {
 		p.tell("starting fetchmail %s daemon", version)
 	}

@@ -1,0 +1,100 @@
+package main_test
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"fetchmail/protocols/mailtest"
+	"fetchmail/protocols/mailtest/real"
+)
+
+// refusedRC is an account whose server answers nobody.
+const refusedRC = "poll 127.0.0.1 proto imap port 1 user a password b\n"
+
+// TestSignalsThatEndADaemon are those that end the reference in good order.
+func TestSignalsThatEndADaemon(t *testing.T) {
+	for _, bin := range []string{binary(t), real.Reference(t)} {
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGALRM} {
+			c := newClient(t, bin)
+			c.rc(t, refusedRC)
+			r := c.start(t, "-N", "-d", "3600")
+			await(t, "a poll", func() bool { return strings.Contains(c.read(t, "out"), "Query status=2") })
+			r.signal(sig)
+			<-r.done
+			if out := c.read(t, "out"); !strings.Contains(out, "terminated with signal ") || c.read(t, ".fetchmail.pid") != "" {
+				t.Errorf("%s, %v: %s", bin, sig, cut(out))
+			}
+		}
+	}
+}
+
+// TestNobodyReadsTheOutput: a run whose words nobody hears any more does its work.
+func TestNobodyReadsTheOutput(t *testing.T) {
+	server := mailtest.NewPOP3([]byte("Subject: 1\r\n\r\none\r\n"), []byte("Subject: 2\r\n\r\ntwo\r\n"))
+	if err := server.Start(""); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	c := newClient(t, binary(t))
+	c.rc(t, "poll 127.0.0.1 proto pop3 port "+server.Port()+" user alice password secret sslproto '' mda \"cat >>mail\"\n")
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	defer out.Close()
+	cmd := c.command(t.Context(), "-v", "-v")
+	cmd.Stdout = out
+	if err := cmd.Run(); err != nil {
+		t.Error(err)
+	}
+	if n := len(server.Left("alice")); n != 0 {
+		t.Errorf("%d messages are still there", n)
+	}
+}
+
+// TestReloadAndTheLog: a daemon in the background logs where the configuration in force says.
+func TestReloadAndTheLog(t *testing.T) {
+	c := newClient(t, binary(t))
+	c.rc(t, "set daemon 3600\n"+refusedRC)
+	if r := c.run(t); r.code != 0 {
+		t.Fatal(r)
+	}
+	t.Cleanup(func() { c.run(t, "--quit") })
+	reload := func(head, tail string) {
+		c.write(t, "new", "set daemon 3600\n"+head+strings.TrimSpace(refusedRC)+tail+"\n")
+		if err := os.Rename(filepath.Join(c.home, "new"), filepath.Join(c.home, ".fetchmailrc")); err != nil {
+			t.Fatal(err)
+		}
+		line, _, _ := strings.Cut(c.read(t, ".fetchmail.pid"), "\n")
+		pid, err := strconv.Atoi(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		syscall.Kill(pid, syscall.SIGUSR1)
+	}
+	logged := func(name, text string) func() bool {
+		return func() bool { return strings.Contains(c.read(t, name), text) }
+	}
+	for _, name := range []string{"log1", "log2"} {
+		c.write(t, name, "")
+	}
+	reload("set logfile \""+filepath.Join(c.home, "log1")+"\"\n", "")
+	await(t, "a poll that is logged", logged("log1", "Query status=2"))
+	reload("set logformat json set logfile \""+filepath.Join(c.home, "log2")+"\"\n", " onreject deadletter")
+	await(t, "the refusal in the old log", logged("log1", "fetchmail: "+filepath.Join(c.home, ".fetchmailrc")+" changed and cannot be used"))
+}
+
+// TestDetachedDaemonThatCannotBegin: what keeps it from that is told where it is seen.
+func TestDetachedDaemonThatCannotBegin(t *testing.T) {
+	c := newClient(t, binary(t))
+	c.rc(t, refusedRC)
+	r := c.run(t, "-d", "3600", "--pidfile", filepath.Join(c.home, "none", "pid"))
+	if r.code != 8 || !strings.Contains(r.stderr, "lock creation failed, pidfile") || strings.Contains(r.stderr, "has ended") {
+		t.Error(r)
+	}
+}
