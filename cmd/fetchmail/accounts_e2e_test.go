@@ -67,6 +67,7 @@ poll localhost proto imap port @IMAP@ auth cram-md5 user user1 password secret i
 }
 
 func TestAccountsEqualTheReference(t *testing.T) {
+	t.Parallel()
 	reference := real.Reference(t)
 	p := newPlace(t, real.DovecotOptions{Users: map[string]string{"user1": "secret", "user5": "secret2", "user7": "secret3"}}, real.PostfixOptions{})
 	for _, a := range accounts {

@@ -81,6 +81,7 @@ func compare(t *testing.T, came []real.Mail, sent map[[32]byte]int, times int) (
 }
 
 func TestTwoThousandMessagesArriveOnceByteForByte(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, real.DovecotOptions{}, real.PostfixOptions{})
 	mails, sums := numbered(bulk)
 	if len(sums) != bulk {
@@ -116,6 +117,7 @@ func TestTwoThousandMessagesArriveOnceByteForByte(t *testing.T) {
 // within a tenth of the time that the whole mailbox takes, counted from a start of its own, so that kills fall into
 // login, listing, transfer and clean-up alike and the mailbox lasts for all of them.
 func TestKilledAtRandomInstants(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, real.DovecotOptions{}, real.PostfixOptions{})
 	mails, sums := numbered(bulk)
 	for _, proto := range bulkProtocols {

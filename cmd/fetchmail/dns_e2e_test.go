@@ -29,6 +29,7 @@ const insideDNS = "FETCHMAIL_TEST_INSIDE_DNS"
 // TestMultidropWithDNSAsTheReference runs the reference and ours where a DNS server of our own is all the DNS there is:
 // in a network and mount namespace with a loopback interface and an /etc/resolv.conf of its own.
 func TestMultidropWithDNSAsTheReference(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(insideDNS) != "" {
 		insideNamespace(t)
 		return

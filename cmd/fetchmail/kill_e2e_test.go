@@ -43,6 +43,7 @@ func killTimes(t *testing.T) int {
 // TestKilledWhileDelivering kills the program at random instants while it delivers into each kind of sink: nothing is
 // lost, nothing is torn, and no kill costs more than one duplicate.
 func TestKilledWhileDelivering(t *testing.T) {
+	t.Parallel()
 	real.Procmail(t)
 	real.Maildrop(t)
 	p := newPlace(t, real.DovecotOptions{}, real.PostfixOptions{})

@@ -136,6 +136,7 @@ func (p *place) arrived(t *testing.T, sink, home string) []real.Mail {
 }
 
 func TestEveryWayInAndOutEqualsTheReference(t *testing.T) {
+	t.Parallel()
 	reference := real.Reference(t)
 	real.Procmail(t)
 	real.Maildrop(t)
@@ -220,6 +221,7 @@ var situations = []struct {
 var returnPath = regexp.MustCompile(`(?m)^Return-Path: .*\n`)
 
 func TestWordsAndStatusEqualTheReference(t *testing.T) {
+	t.Parallel()
 	reference := real.Reference(t)
 	p := newPlace(t, real.DovecotOptions{}, real.PostfixOptions{})
 	for _, proto := range []string{"POP3", "IMAP"} {

@@ -111,6 +111,7 @@ func (h *bodyHash) Write(p []byte) (int, error) {
 }
 
 func TestHundredMegabytesInTwentyMegabytes(t *testing.T) {
+	t.Parallel()
 	real.Procmail(t)
 	p := newPlace(t, real.DovecotOptions{}, real.PostfixOptions{})
 	mail, want := huge(t)

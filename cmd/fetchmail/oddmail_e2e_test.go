@@ -199,6 +199,7 @@ func oddSources(t *testing.T) []oddSource {
 // TestOddMessagesAsTheReference passes generated messages through the reference and ours and compares every octet that
 // the sink gets, and what is said about each.
 func TestOddMessagesAsTheReference(t *testing.T) {
+	t.Parallel()
 	n, seed := oddAmount(t)
 	bin, reference := binary(t), real.Reference(t)
 	for _, src := range oddSources(t) {

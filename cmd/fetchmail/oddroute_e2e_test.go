@@ -39,6 +39,7 @@ var (
 // TestOddRecipientsAsTheReference passes generated messages through made up multidrop configurations of the reference
 // and ours and compares recipients, headers and what is said.
 func TestOddRecipientsAsTheReference(t *testing.T) {
+	t.Parallel()
 	n, seed := oddAmount(t)
 	reference, bin := real.Reference(t), binary(t)
 	configs := routeConfigs * max(1, n/oddMessages)

@@ -37,6 +37,7 @@ var receivedWays = []struct{ name, global, polls string }{
 }
 
 func TestReceivedLinesAsTheReference(t *testing.T) {
+	t.Parallel()
 	reference, bin := real.Reference(t), binary(t)
 	d := real.StartDovecot(t, real.DovecotOptions{Mechanisms: []string{"plain", "login", "apop", "cram-md5"}})
 	p := &place{Dovecot: d, Postfix: &real.Postfix{}}

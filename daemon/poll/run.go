@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -332,12 +333,18 @@ func (b *box) round(ctx context.Context) error {
 	return b.leave(ctx)
 }
 
-// repeated are the UIDs that stand more than once in a listing: a record that one of these messages is to be deleted must
-// not speak for the others.
+// repeated are the UIDs that do not tell messages apart: they stand more than once in a listing, or are only the number of
+// the message, which will be that of another one. A record that one of these messages is to be deleted must not speak for
+// the others.
 func repeated(items []protocols.Item) map[string]bool {
 	twice := map[string]bool{}
 	for _, some := range protocols.Repeated(items) {
 		twice[some[0].UID] = true
+	}
+	for _, it := range items {
+		if it.UID == strconv.Itoa(it.Num) {
+			twice[it.UID] = true
+		}
 	}
 	return twice
 }

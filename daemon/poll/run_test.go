@@ -494,6 +494,14 @@ func TestARepeatedUIDIsNotRecorded(t *testing.T) {
 	w.expect(t, "fetch 1; verdict 1; delete 1; fetch 2; verdict 2; sync; commit; forget u1; sink closed")
 }
 
+// A record that outlives a crash must not delete the message that has the number next.
+func TestANumberIsNoUID(t *testing.T) {
+	got := repeated([]protocols.Item{{Num: 1, UID: "1"}, {Num: 2, UID: "3"}, {Num: 3, UID: "2a"}, {Num: 4}})
+	if !got["1"] || got["3"] || got["2a"] || got[""] {
+		t.Errorf("%v", got)
+	}
+}
+
 // chatty announces new mail after every round.
 type chatty struct {
 	*world
