@@ -25,6 +25,7 @@ func TestAChangedConfigurationKeepsWhatIsKnownOfAnAccount(t *testing.T) {
 	if alice == nil || p.Tasks[2].memory != alice || p.Tasks[1].memory == alice {
 		t.Error("an account has not one memory")
 	}
+	record := p.Tasks[0].account.record(rcfile.POP3, "")
 	for _, idfile := range []string{"ids", "other"} {
 		if p, err = p.Renew(config(idfile, "carol", "alice"), Facts{}); err != nil {
 			t.Fatal(err)
@@ -32,6 +33,9 @@ func TestAChangedConfigurationKeepsWhatIsKnownOfAnAccount(t *testing.T) {
 		if p.Tasks[1].memory != alice || len(p.memories) != 2 {
 			t.Errorf("%s: %d memories, that of alice is the same: %v", idfile, len(p.memories), p.Tasks[1].memory == alice)
 		}
+	}
+	if err := record.Accept("uid"); err != nil {
+		t.Errorf("a message that was in hand when the record changed: %v", err)
 	}
 	if err := p.Close(); err != nil {
 		t.Error(err)

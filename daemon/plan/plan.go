@@ -5,8 +5,10 @@ package plan
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"path/filepath"
 	"strings"
@@ -173,8 +175,9 @@ func (a *account) another(res poll.Result) bool {
 type Plan struct {
 	Tasks  []*Task
 	ledger *ledger.Ledger
-	idfile string
-	ports  map[string]string // of each user@host, the service that was seen first
+	// ledgers are all records that were in force, by file: a watched mailbox of a plan before may have a message in hand.
+	ledgers map[string]*ledger.Ledger
+	ports   map[string]string // of each user@host, the service that was seen first
 	// memories are what outlives a poll, of each account by its name in the record.
 	memories map[string]*poll.Memory
 }
@@ -189,38 +192,32 @@ func (e *Error) Error() string { return e.Label + ": " + e.Why }
 
 // New makes a task of every active account, in the order of the file, and opens the record of fetched messages. Its
 // error is an *Error, or says what is wrong with the record.
-func New(c *rcfile.Config, f Facts) (*Plan, error) { return open(c, f, nil) }
-
-// open is New; known are the memories of accounts from the plan before.
-func open(c *rcfile.Config, f Facts, known map[string]*poll.Memory) (*Plan, error) {
-	led, err := ledger.Open(c.IDFile)
-	if err != nil {
-		return nil, err
-	}
-	p := newPlan(led, c.IDFile)
-	if err := p.fill(c, f, known); err != nil {
-		led.Close()
-		return nil, err
-	}
-	return p, nil
-}
+func New(c *rcfile.Config, f Facts) (*Plan, error) { return open(c, f, nil, nil) }
 
 // Renew makes the plan for a changed configuration. The record goes on; p is of no use any more, unless there is an
 // error.
 func (p *Plan) Renew(c *rcfile.Config, f Facts) (*Plan, error) {
-	if c.IDFile != p.idfile {
-		n, err := open(c, f, p.memories)
-		if err == nil {
-			err = p.Close()
-		}
-		return n, err
-	}
-	n := newPlan(p.ledger, p.idfile)
-	return n, n.fill(c, f, p.memories)
+	return open(c, f, p.ledgers, p.memories)
 }
 
-func newPlan(led *ledger.Ledger, idfile string) *Plan {
-	return &Plan{ledger: led, idfile: idfile, ports: map[string]string{}, memories: map[string]*poll.Memory{}}
+// open is New; ledgers and known are the records and the memories of accounts from the plan before.
+func open(c *rcfile.Config, f Facts, ledgers map[string]*ledger.Ledger, known map[string]*poll.Memory) (*Plan, error) {
+	led := ledgers[c.IDFile]
+	if led == nil {
+		var err error
+		if led, err = ledger.Open(c.IDFile); err != nil {
+			return nil, err
+		}
+	}
+	p := &Plan{ledger: led, ledgers: map[string]*ledger.Ledger{c.IDFile: led}, ports: map[string]string{}, memories: map[string]*poll.Memory{}}
+	maps.Copy(p.ledgers, ledgers)
+	if err := p.fill(c, f, known); err != nil {
+		if ledgers[c.IDFile] == nil {
+			led.Close()
+		}
+		return nil, err
+	}
+	return p, nil
 }
 
 // memory is what is known of an account: what was known before the configuration changed, or nothing. All tasks of the
@@ -291,10 +288,18 @@ func (p *Plan) recordHost(s *rcfile.Server, u *rcfile.User) string {
 }
 
 // Save brings the record of fetched messages in order, after a round of polls.
-func (p *Plan) Save() error { return p.ledger.Save() }
+func (p *Plan) Save() error { return p.all((*ledger.Ledger).Save) }
 
 // Close saves and gives up the record.
-func (p *Plan) Close() error { return p.ledger.Close() }
+func (p *Plan) Close() error { return p.all((*ledger.Ledger).Close) }
+
+func (p *Plan) all(do func(*ledger.Ledger) error) error {
+	var errs error
+	for _, l := range p.ledgers {
+		errs = errors.Join(errs, do(l))
+	}
+	return errs
+}
 
 // account is one user of a server, on the way to becoming a Task.
 type account struct {
