@@ -102,7 +102,7 @@ func (k *keeper) load() (daemon.Plan, error) {
 	k.notify.Reloading()
 	defer k.notify.Ready()
 	old := k.config
-	pl, err := k.renew()
+	pl, err := k.renew(old.PIDFile)
 	if err != nil {
 		k.config = old
 		k.json.Store(old.LogFormat == "json")
@@ -116,7 +116,8 @@ func (k *keeper) load() (daemon.Plan, error) {
 	return k.tasks(), nil
 }
 
-func (k *keeper) renew() (*plan.Plan, error) {
+// renew makes the new plan and moves to another pidfile if it names one.
+func (k *keeper) renew(pidfile string) (*plan.Plan, error) {
 	if err := k.configure(); err != nil {
 		var f failure
 		if errors.As(err, &f) {
@@ -127,13 +128,25 @@ func (k *keeper) renew() (*plan.Plan, error) {
 	if !k.isDaemon() {
 		return nil, errors.New("it does not ask for a daemon any more")
 	}
+	held := k.lock
+	if k.config.PIDFile != pidfile {
+		var err error
+		if held, err = k.take(); err != nil {
+			return nil, errors.New("see above")
+		}
+	}
 	facts := k.facts()
 	facts.Typed = k.plan.Typed()
 	pl, err := k.plan.Renew(k.config, facts)
-	if err != nil {
-		return nil, err
+	switch {
+	case held == k.lock:
+	case err != nil:
+		held.Release()
+	default:
+		k.lock.Release()
+		k.lock = held
 	}
-	return pl, nil
+	return pl, err
 }
 
 // save is called when a round is over.
@@ -173,7 +186,7 @@ func (k *keeper) hear(e daemon.Event) {
 		}
 		k.notify.Status("polling")
 	case daemon.Reloaded:
-		k.tell("restarting fetchmail (%s changed)", k.rc)
+		k.tell("restarting fetchmail (%s changed)", absolute(k.rc))
 		k.tell("starting fetchmail %s daemon", version)
 	case daemon.PutOff:
 		k.complain("%s has failed %d times in a row; it is tried again in %v, or when awakened", e.Task, e.Failures, e.For.Round(time.Second))

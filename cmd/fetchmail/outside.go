@@ -42,6 +42,7 @@ func (p *program) show(pl *plan.Plan) {
 		p.outside.book = status.New(status.Path(p.config.PIDFile), version, func(err error) { p.complain("cannot write the status file: %v", err) })
 		p.outside.metrics = &metrics.Server{Status: p.outside.book.Snapshot}
 	}
+	p.outside.book.Move(status.Path(p.config.PIDFile))
 	patience := sinkPatience
 	entries := make([]status.Entry, len(pl.Tasks))
 	for i, t := range pl.Tasks {

@@ -53,6 +53,14 @@ func realPath(dir string) (string, error) {
 	return filepath.EvalSymlinks(abs)
 }
 
+// absolute is a path that holds good wherever it is read.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
 // lookUpTime bounds the look-up of our own name.
 const lookUpTime = 5 * time.Second
 

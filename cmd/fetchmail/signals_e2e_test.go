@@ -98,3 +98,30 @@ func TestDetachedDaemonThatCannotBegin(t *testing.T) {
 		t.Error(r)
 	}
 }
+
+// TestReloadMovesThePidfile: else a second call would not find the daemon, and begin another one.
+func TestReloadMovesThePidfile(t *testing.T) {
+	c := newClient(t, binary(t))
+	rc := func(pidfile string) string {
+		return "set daemon 3600 set pidfile \"" + filepath.Join(c.home, pidfile) + "\"\n" + refusedRC
+	}
+	c.rc(t, rc("a.pid"))
+	r := c.start(t, "-N", "-f", ".fetchmailrc")
+	await(t, "a poll", func() bool { return strings.Contains(c.read(t, "out"), "Query status=2") })
+	before := c.read(t, "a.pid")
+	c.rc(t, rc("b.pid"))
+	r.signal(syscall.SIGUSR1)
+	await(t, "the reload", func() bool {
+		return strings.Contains(c.read(t, "out"), "restarting fetchmail ("+c.home+"/.fetchmailrc changed)")
+	})
+	if c.read(t, "a.pid") != "" || c.read(t, "a.status") != "" || c.read(t, "b.pid") != before || c.read(t, "b.status") == "" {
+		t.Errorf("a.pid %q, a.status %q, b.pid %q, b.status %q", c.read(t, "a.pid"), c.read(t, "a.status"), c.read(t, "b.pid"), c.read(t, "b.status"))
+	}
+	if q := c.run(t, "--quit"); q.code != 0 {
+		t.Error(q)
+	}
+	<-r.done
+	if c.read(t, "b.pid") != "" || c.read(t, "b.status") != "" {
+		t.Error("pidfile or status file are left")
+	}
+}

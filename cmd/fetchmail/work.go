@@ -226,8 +226,8 @@ func (p *program) poll(ctx context.Context, pl *plan.Plan) error {
 		pl.Close()
 		return err
 	}
-	defer l.Release()
 	keeper := &keeper{program: p, plan: pl, lock: l, seen: p.stamp()}
+	defer func() { keeper.lock.Release() }()
 	defer keeper.close() // before the next fetchmail may begin
 	if p.isDaemon() {
 		p.tell("starting fetchmail %s daemon", version)

@@ -89,6 +89,16 @@ func (b *Book) write() error {
 	return write(b.path, b.Snapshot())
 }
 
+// Move goes on in the file at another path.
+func (b *Book) Move(path string) {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	if path != b.path {
+		os.Remove(b.path)
+		b.path = path
+	}
+}
+
 // Sleeping: a round is over, the next one begins after d.
 func (b *Book) Sleeping(d time.Duration) {
 	b.mu.Lock()
