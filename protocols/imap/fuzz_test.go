@@ -133,6 +133,7 @@ func FuzzFilter(f *testing.F) {
 		"* 1 FETCH (UID 1 ENVELOPE (\"a\" {3}\r\nabc (NIL)) BODY[] {2}\r\nabc)\r\nA0002 OK\r\n",
 		"* SEARCH 1 2 3 (MODSEQ 5)\r\n* SEARCH 4294967296 0 x\r\n* 1 EXPUNGE\r\n* 0 EXPUNGE\r\n* VANISHED 1:3\r\n* BYE gone\r\n",
 		"+ go\r\n\r\n*\r\n* \r\nA9 OK\r\nA0001\r\nA0002 FOO\r\nA0003 BAD [\r\n* OK [ALERT] x\r\n* LIST () \"/\" {3}\r\nabc\r\n",
+		"*1 FETCH (UID 1 BODY[]{1}\n",
 		"* 1 FETCH (BODYSTRUCTURE " + strings.Repeat("(", 3000) + "\r\n",
 	} {
 		f.Add([]byte(s), byte(0))
@@ -155,7 +156,9 @@ func FuzzFilter(f *testing.F) {
 		if filter == nil {
 			t.Fatal("the filter has no error at the end")
 		}
-		if library != nil && !strings.Contains(library.Error(), filter.Error()) {
+		// Where a text breaks off the library may stumble over its own reader before it sees the end; sessions ask the filter.
+		open := filter == io.ErrUnexpectedEOF && library != nil && strings.Contains(library.Error(), "literal is open")
+		if library != nil && !open && !strings.Contains(library.Error(), filter.Error()) {
 			t.Errorf("the library gave up with %v, the filter with %v", library, filter)
 		}
 	})
