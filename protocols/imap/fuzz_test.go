@@ -69,9 +69,11 @@ func overheard(text []byte, w *want) (bodies [][]byte, library, filter error) {
 			for it := m.Next(); it != nil; it = m.Next() {
 				if b, ok := it.(imapclient.FetchItemDataBodySection); ok && b.Literal != nil {
 					text, err := io.ReadAll(io.LimitReader(b.Literal, 1<<20))
-					if err == nil {
-						bodies = append(bodies, text)
+					if err != nil {
+						<-c.Closed() // what follows would read again
+						continue
 					}
+					bodies = append(bodies, text)
 				}
 			}
 		}
