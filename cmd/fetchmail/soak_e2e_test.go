@@ -225,6 +225,8 @@ func (s *soak) trouble(d time.Duration) {
 		}
 	}
 	s.rc(s.T, s.rcText(reloads+1))
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.Logf("%d messages, %d changes of the rcfile, faults: %v", s.sent, reloads, s.injected)
 }
 
