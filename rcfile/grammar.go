@@ -400,7 +400,7 @@ func (o *Option) setNumber(t target, n int64) {
 	switch field := o.at(t).(type) {
 	case *int:
 		*field = int(max(n, 0))
-		if o.Name == "interval" || o.Name == "envskip" {
+		if o.Name == "interval" || o.Name == "envskip" || o.Name == "warnings" {
 			*field = int(n) // means zero, too, but is reported as it was written
 		}
 	case *int64:

@@ -126,7 +126,7 @@ func (a *account) deadLetter() deliver.Sink { return maildir.New(a.path(a.user.D
 // Messages that are too large are worth mail only if nobody sees the output.
 func (a *account) notices() poll.Notices {
 	n := poll.Notices{Host: a.HostName, To: a.config.Postmaster, Failures: a.Daemon, TooLarge: a.Detached,
-		Every: time.Duration(a.user.Warnings) * time.Second}
+		Every: time.Duration(max(a.user.Warnings, 0)) * time.Second}
 	if names := a.user.LocalNames; !a.user.Multidrop() && len(names) == 1 {
 		n.To = names[0].Remote
 	}
