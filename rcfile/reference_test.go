@@ -154,15 +154,18 @@ func (r *reference) ours(slot int, rc []byte, args ...string) (a answer, cfg *Co
 	return a, cfg
 }
 
-// TestReference asks the reference and us about generated files. RCFILE_COUNT and RCFILE_SEED change how many and which.
+// TestReference asks the reference and us about generated files. RCFILE_COUNT and RCFILE_SEED (a number, or "new") change
+// how many and which; a plain run has always the same files.
 func TestReference(t *testing.T) {
 	r := findReference(t)
-	count, seed := 2000, rand.Uint64()
+	count, seed := 2000, uint64(1)
 	if n, err := strconv.Atoi(os.Getenv("RCFILE_COUNT")); err == nil {
 		count = n
 	}
 	if n, err := strconv.ParseUint(os.Getenv("RCFILE_SEED"), 10, 64); err == nil {
 		seed = n
+	} else if os.Getenv("RCFILE_SEED") == "new" {
+		seed = rand.Uint64()
 	}
 	t.Logf("%d files, seed %d", count, seed)
 	var wait sync.WaitGroup
@@ -224,6 +227,9 @@ func deviates(rc []byte, want, got answer, cfg *Config) bool {
 			return true
 		}
 	}
+	if want.code == 5 && got.code == 5 && ownWordBehindUser(rc) {
+		return true // both refuse the file, the reference where the list of names ends, which lacks its "here"
+	}
 	if last := rc[bytes.LastIndexByte(rc, '\n')+1:]; bytes.Contains(last, []byte("#")) {
 		return true // a comment that is not ended, which the reference reads as words
 	}
@@ -246,6 +252,22 @@ func deviates(rc []byte, want, got answer, cfg *Config) bool {
 		return true
 	case strings.Contains(got.err, "number out of range"), strings.Contains(got.err, `more than one user in the "defaults"`):
 		return true
+	}
+	return false
+}
+
+// ownWordBehindUser tells whether user NAME is followed by one of our options, or one of later releases, which fetchmail
+// 6.4 takes as one name more.
+func ownWordBehindUser(rc []byte) bool {
+	s := newScanner(string(rc))
+	for before, t := (token{}), s.next(); t.kind != tokEOF; before, t = t, s.next() {
+		if before.kind != tokKeyword || before.value != "user" && before.value != "username" {
+			continue
+		}
+		t = s.next()
+		if o := table().words[strings.TrimPrefix(t.value, "no")]; t.kind == tokWord && o != nil && o.New {
+			return true
+		}
 	}
 	return false
 }
