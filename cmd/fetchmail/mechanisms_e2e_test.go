@@ -26,7 +26,8 @@ var mechanisms = []struct {
 	{name: "password", sent: "", bad: "password wrong"},
 	{name: "apop", sent: "APOP", bad: "password wrong", only: "pop3"},
 	{name: "any, with a ticket", sent: "GSSAPI", need: "ticket"},
-	{name: "any, without a ticket", sent: "CRAM-MD5", bad: "password wrong"},
+	{name: "any, without a ticket", sent: "CRAM-MD5", bad: "password wrong", only: "imap"},
+	{name: "any, without a ticket, POP3", sent: "NTLM", bad: "password wrong", only: "pop3"},
 	{name: "plain", sent: "PLAIN", bad: "password wrong"},
 	{name: "login", sent: "LOGIN", bad: "password wrong"},
 	{name: "cram-md5", sent: "CRAM-MD5", bad: "password wrong"},
@@ -34,6 +35,7 @@ var mechanisms = []struct {
 	{name: "scram-sha-1", sent: "SCRAM-SHA-1", bad: "password wrong"},
 	{name: "scram-sha-256", sent: "SCRAM-SHA-256", bad: "password wrong"},
 	{name: "otp", sent: "OTP", bad: "password wrong"},
+	{name: "ntlm", sent: "NTLM", bad: "password wrong"},
 	{name: "external", user: "sslcert @CERT@ sslkey @KEY@", sent: "EXTERNAL", bad: " "},
 	{name: "oauthbearer", user: "password @TOKEN@", sent: "OAUTHBEARER", bad: "password @OLD@"},
 	{name: "xoauth2", user: "password @TOKEN@", sent: "OAUTHBEARER", bad: "password @OLD@"},
@@ -48,7 +50,7 @@ func TestEveryMechanismLogsInToDovecotAndARefusalIsStatus3(t *testing.T) {
 	users := map[string]string{"alice": "secret", "bob": "secret2"}
 	kdc := real.StartKDC(t, users)
 	d := real.StartDovecot(t, real.DovecotOptions{Users: users, KDC: kdc, ClientCert: true, Mechanisms: strings.Fields(
-		"plain login apop cram-md5 scram-sha-1 scram-sha-256 otp external oauthbearer xoauth2 gssapi")})
+		"plain login apop cram-md5 scram-sha-1 scram-sha-256 otp external oauthbearer xoauth2 gssapi ntlm")})
 	cert, key := d.Client(t, "alice")
 	fill := strings.NewReplacer("@CERT@", cert, "@KEY@", key, "@TOKEN@", d.Token(t, "alice", time.Hour), "@OLD@", d.Token(t, "alice", -time.Hour))
 	cache, keytab := kdc.Ticket(t, "alice", "secret", time.Hour), kdc.ClientKeytab(t, "alice")

@@ -83,7 +83,7 @@ func (k *talker) Receive() (Step, error) {
 
 func TestEveryMechanismLogsInToDovecot(t *testing.T) {
 	d := real.StartDovecot(t, real.DovecotOptions{ClientCert: true,
-		Settings: "auth_failure_delay = 0\n", Mechanisms: strings.Fields("plain login cram-md5 scram-sha-1 scram-sha-256 external oauthbearer xoauth2")})
+		Settings: "auth_failure_delay = 0\n", Mechanisms: strings.Fields("plain login cram-md5 scram-sha-1 scram-sha-256 external oauthbearer xoauth2 ntlm")})
 	ca, err := os.ReadFile(d.CA)
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestEveryMechanismLogsInToDovecot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, mech := range strings.Fields("PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 EXTERNAL OAUTHBEARER XOAUTH2") {
+	for _, mech := range strings.Fields("PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 EXTERNAL OAUTHBEARER XOAUTH2 NTLM") {
 		t.Run(mech, func(t *testing.T) {
 			t.Parallel() // Dovecot lets a refused client wait
 			config := config.Clone()

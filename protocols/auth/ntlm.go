@@ -69,11 +69,12 @@ func newNTLM(mech, user, secret string) (sasl.Client, error) {
 	}, nil
 }
 
-// ntlmNegotiate is the NEGOTIATE_MESSAGE: MS-NLMP, section 2.2.1.1. It names neither domain nor machine.
+// ntlmNegotiate is the NEGOTIATE_MESSAGE: MS-NLMP, section 2.2.1.1. It names neither domain nor machine nor, in eight
+// octets that must be there all the same, a version.
 func ntlmNegotiate() []byte {
 	m := binary.LittleEndian.AppendUint32([]byte(ntlmSignature), 1)
 	m = binary.LittleEndian.AppendUint32(m, ntlmWanted)
-	return append(m, make([]byte, 16)...)
+	return append(m, make([]byte, 24)...)
 }
 
 // ntlmChallenge is what counts in a CHALLENGE_MESSAGE: MS-NLMP, section 2.2.1.2.

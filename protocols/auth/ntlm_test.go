@@ -112,7 +112,7 @@ func TestNTLMAnswersAreWhatAServerComputes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if name, first, err := c.Start(); err != nil || name != mech || len(first) != 32 || string(first[:12]) != ntlmSignature+"\x01\x00\x00\x00" {
+		if name, first, err := c.Start(); err != nil || name != mech || len(first) != 40 || string(first[:12]) != ntlmSignature+"\x01\x00\x00\x00" {
 			t.Fatalf("first message %x, %v", first, err)
 		}
 		m, err := c.Next(ntlmMessage(target, uint16(len(target)), 48))

@@ -29,7 +29,7 @@ import (
 type DovecotOptions struct {
 	Users map[string]string // name -> password; nil: alice and bob
 	// Mechanisms are Dovecot's names: plain, login, cram-md5, digest-md5, scram-sha-1, scram-sha-256, otp, external,
-	// oauthbearer, xoauth2 ... nil: plain and login.
+	// oauthbearer, xoauth2, ntlm ... nil: plain and login.
 	Mechanisms []string
 	NoTLS      bool // STLS and STARTTLS are not offered, POP3S and IMAPS not there
 	RequireTLS bool // no password in clear: LOGINDISABLED; Dovecot.Host is then 127.0.0.2
@@ -90,6 +90,9 @@ func StartDovecot(t testing.TB, o DovecotOptions) *Dovecot {
 	d.writeFiles(t)
 	if slices.Contains(o.Mechanisms, "otp") {
 		d.writeOTP(t)
+	}
+	if slices.Contains(o.Mechanisms, "ntlm") {
+		d.buildNTLM(t)
 	}
 	var err error
 	for range startTries {
@@ -177,6 +180,30 @@ func (d *Dovecot) writeOTP(t testing.TB) {
 	}
 }
 
+//go:embed testdata/ntlm_auth.c
+var ntlmAuth string
+
+// buildNTLM makes the program that Dovecot asks about NTLM, which it does not speak itself.
+func (d *Dovecot) buildNTLM(t testing.TB) {
+	t.Helper()
+	if _, err := os.Stat("/etc/gss/mech.d/mech.ntlmssp.conf"); err != nil {
+		Missing(t, "there is no NTLM for GSSAPI (Debian package gss-ntlmssp)")
+	}
+	var users strings.Builder
+	for name, password := range d.Users {
+		fmt.Fprintf(&users, "EXAMPLE:%s:%s\n", name, password)
+	}
+	path := filepath.Join(d.dir, "ntlm")
+	if err := os.WriteFile(path, []byte(users.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program(t, "gcc", "gcc"), "-x", "c", fmt.Sprintf("-DUSERS=%q", path), "-o", filepath.Join(d.dir, "ntlm_auth"), "-", "-l:libgssapi_krb5.so.2")
+	cmd.Stdin = strings.NewReader(ntlmAuth)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v\n%s", err, out)
+	}
+}
+
 func (d *Dovecot) start(t testing.TB, bin string, o DovecotOptions) error {
 	ports := FreePorts(t, 5)
 	d.POP3, d.POP3S, d.IMAP, d.IMAPS, d.LMTP = ports[0], ports[1], ports[2], ports[3], ports[4]
@@ -187,7 +214,7 @@ func (d *Dovecot) start(t testing.TB, bin string, o DovecotOptions) error {
 	err := dovecotTemplate.Execute(&conf, map[string]any{
 		"Dir": d.dir, "D": d, "O": o, "Owner": d.owner.name, "Group": d.owner.group, "UID": d.owner.uid, "GID": d.owner.gid,
 		"Root": os.Getuid() == 0, "Mechanisms": strings.Join(o.Mechanisms, " "),
-		"OAuth": mechanism("oauthbearer", "xoauth2"), "External": mechanism("external"), "OTP": mechanism("otp"),
+		"OAuth": mechanism("oauthbearer", "xoauth2"), "External": mechanism("external"), "OTP": mechanism("otp"), "NTLM": mechanism("ntlm"),
 	})
 	if err != nil {
 		return err
