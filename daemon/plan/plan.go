@@ -244,6 +244,7 @@ func (p *Plan) fill(c *rcfile.Config, f Facts, known map[string]*poll.Memory) er
 			if err := a.check(); err != nil {
 				return err
 			}
+			a.openToAll()
 			a.secret = a.findSecret()
 			a.recordHost = p.recordHost(s, u)
 			p.ledger.Account(u.Remote, a.recordHost, "") // the order of registration is that of the file

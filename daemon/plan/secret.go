@@ -43,6 +43,19 @@ func (a *account) findSecret() auth.Secret {
 	return auth.First(append(from, a.typed)...)
 }
 
+// openToAll complains of a password file that everybody on the machine can read. One that a group can read is how
+// administrators hand a password to a service, and systemd too; containers hand it over in files open to all, so that it
+// is used all the same.
+func (a *account) openToAll() {
+	if a.user.PasswordFile == "" || a.Warn == nil {
+		return
+	}
+	name := a.path(a.user.PasswordFile)
+	if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o006 != 0 {
+		a.Warn(fmt.Sprintf("WARNING: passwordfile %s is open to everybody (mode %04o): chmod o= %[1]s", name, st.Mode().Perm()))
+	}
+}
+
 // credentials are the names under which systemd may have the password. The prefix is there where it was told to take a
 // whole folder, as in our unit: LoadCredential=password:FOLDER.
 func credentials(user, label string) []string {

@@ -3,6 +3,7 @@ package plan
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"fetchmail/rcfile"
@@ -37,5 +38,36 @@ func TestPasswordsThatComeOnceAreHandedOn(t *testing.T) {
 	p := &Plan{Tasks: []*Task{{account: a}}}
 	if got := p.Typed()["alice@pop"]; got != "secret" {
 		t.Errorf("handed on: %q", got)
+	}
+}
+
+// A password that everybody can read is no secret. What a service is given by its administrator (0640), by systemd
+// (0400, 0440) or through a pipe is as it should be.
+func TestAPasswordFileOpenToEverybodyIsComplainedOf(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pass")
+	if err := os.WriteFile(name, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[os.FileMode]string{
+		0o600: "", 0o400: "", 0o440: "", 0o640: "", 0o660: "",
+		0o644: "WARNING: passwordfile " + name + " is open to everybody (mode 0644): chmod o= " + name,
+		0o602: "WARNING: passwordfile " + name + " is open to everybody (mode 0602): chmod o= " + name,
+	} {
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		c := &rcfile.Config{IDFile: filepath.Join(t.TempDir(), "ids"), Servers: []*rcfile.Server{{Name: "pop", Protocol: rcfile.POP3, Active: true,
+			Users: []*rcfile.User{{Remote: "alice", PasswordFile: name}, {Remote: "bob", PasswordFile: "/dev/null"}}}}}
+		p, err := New(c, Facts{Warn: func(line string) { lines = append(lines, line) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(lines, "|"); got != want {
+			t.Errorf("mode %o: %q, want %q", mode, got, want)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
