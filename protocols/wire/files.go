@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 )
 
@@ -71,12 +72,12 @@ type trustEntry struct {
 
 var trusted = trustCache{pools: make(map[trustPlace]trustEntry)}
 
-// load returns the certificates of a place, from memory if file and folder are unchanged.
+// load returns the certificates of a place, from memory if the file and those in the folder are unchanged.
 func (c *trustCache) load(p trustPlace) (*x509.CertPool, error) {
 	if p.file == "" && p.folder == "" {
 		return x509.SystemCertPool()
 	}
-	stamp := stampOf(p.file) + stampOf(p.folder)
+	stamp := p.stamp()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.pools[p]; ok && e.stamp == stamp {
@@ -90,13 +91,20 @@ func (c *trustCache) load(p trustPlace) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// stampOf changes when a file or the list of files in a folder does.
-func stampOf(name string) string {
-	info, err := os.Stat(name)
-	if err != nil {
-		return "-"
+// stamp changes when the file or one in the folder does.
+func (p trustPlace) stamp() string {
+	names := []string{p.file, p.folder}
+	entries, _ := os.ReadDir(p.folder)
+	for _, e := range entries {
+		names = append(names, filepath.Join(p.folder, e.Name())) // often a link: the time of the folder says nothing
 	}
-	return fmt.Sprint(info.ModTime().UnixNano(), " ", info.Size(), ";")
+	var b strings.Builder
+	for _, name := range names {
+		if info, err := os.Stat(name); err == nil {
+			fmt.Fprintf(&b, "%q %d %d;", name, info.ModTime().UnixNano(), info.Size())
+		}
+	}
+	return b.String()
 }
 
 // read reads the file, then every file of the folder: that they are named by hash does not matter. What is no

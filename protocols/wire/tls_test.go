@@ -265,6 +265,29 @@ func TestCertificateFolderNeedsNoHashes(t *testing.T) {
 	}
 }
 
+// A daemon lives longer than the certificates of a folder, which is often one of links.
+func TestACertificateThatChangesBehindALinkInAFolderIsNoticed(t *testing.T) {
+	ca := mailtest.NewCA(t, "Test CA")
+	cert := ca.Issue(t, mailtest.CertSpec{Names: []string{"localhost"}})
+	folder, file := t.TempDir(), mailtest.NewCA(t, "Another CA").File(t)
+	if err := os.Symlink(file, filepath.Join(folder, "link.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secured(t, cert.Config(), &TLS{CheckCert: true, CertPath: folder}); err == nil {
+		t.Fatal("another authority is trusted")
+	}
+	text, err := os.ReadFile(ca.File(t))
+	if err == nil {
+		err = os.WriteFile(file, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secured(t, cert.Config(), &TLS{CheckCert: true, CertPath: folder}); err != nil {
+		t.Errorf("the new certificate is not trusted: %v", err)
+	}
+}
+
 func TestCertificateFileThatCannotBeReadStopsTheHandshake(t *testing.T) {
 	cert := mailtest.SelfSigned(t, mailtest.CertSpec{CommonName: "localhost"})
 	absent := filepath.Join(t.TempDir(), "absent")
