@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -203,9 +204,24 @@ type CertError struct {
 
 func (e *CertError) Error() string {
 	s := fmt.Sprintf("certificate refused (%s): %v; it is for %s, issued by %s, valid from %s to %s, SHA-256 %s",
-		e.Check, e.Err, e.Subject, e.Issuer, e.NotBefore.UTC().Format(time.RFC3339), e.NotAfter.UTC().Format(time.RFC3339), e.SHA256)
+		e.Check, e.Err, e.holder(), cmp.Or(e.Issuer, "nobody"), e.NotBefore.UTC().Format(time.RFC3339), e.NotAfter.UTC().Format(time.RFC3339), e.SHA256)
 	if e.Remedy != "" {
 		s += "; " + e.Remedy
+	}
+	return s
+}
+
+// namesTold is how many names of a certificate an error tells.
+const namesTold = 8
+
+// holder says whose certificate it is: the names that count, which stand in the subject only of old ones.
+func (e *CertError) holder() string {
+	if len(e.Names) == 0 {
+		return cmp.Or(e.Subject, "nobody")
+	}
+	s := strings.Join(e.Names[:min(len(e.Names), namesTold)], ", ")
+	if more := len(e.Names) - namesTold; more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
 	}
 	return s
 }

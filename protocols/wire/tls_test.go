@@ -82,6 +82,24 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// Whoever asks for the wrong name has to be told the right ones.
+func TestAnErrorAboutACertificateTellsTheNamesThatItIsFor(t *testing.T) {
+	many := strings.Fields("a b c d e f g h i j")
+	for _, c := range []struct {
+		e    CertError
+		want string
+	}{
+		{CertError{Subject: "/CN=old", Issuer: "/CN=CA"}, "it is for /CN=old, issued by /CN=CA, "},
+		{CertError{Subject: "/CN=a.example", Names: []string{"a.example", "*.b.example", "192.0.2.1"}}, "it is for a.example, *.b.example, 192.0.2.1, issued by nobody, "},
+		{CertError{Names: many}, "it is for a, b, c, d, e, f, g, h and 2 more, "},
+		{CertError{}, "it is for nobody, "},
+	} {
+		if got := c.e.Error(); !strings.Contains(got, c.want) {
+			t.Errorf("%q lacks %q", got, c.want)
+		}
+	}
+}
+
 // refused2leaf is the certificate of a chain that a refusal is about.
 func refused2leaf(cert *mailtest.Certificate, refused *CertError) *x509.Certificate {
 	for _, der := range cert.TLS.Certificate {
