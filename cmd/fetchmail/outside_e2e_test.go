@@ -78,6 +78,13 @@ func TestDaemonSeenFromOutside(t *testing.T) {
 	await(t, "three messages in the status", fetched(3))
 	expect("status", c.run(t, "--status"), 0, "goodbox  alice  ok", "3        ", "polls every 3600 seconds, next poll in 59m")
 	expect("health", c.run(t, "--healthcheck"), 0, "")
+	if os.Getuid() == 0 {
+		root := &client{bin: c.bin, home: t.TempDir(), user: "root"}
+		pidfile := filepath.Join(c.home, ".fetchmail.pid")
+		expect("status for root", root.run(t, "--pidfile", pidfile, "--status"), 0, "goodbox  alice  ok")
+		expect("health for root", root.run(t, "--pidfile", pidfile, "--healthcheck"), 0, "")
+		expect("quit by root", root.run(t, "--pidfile", pidfile, "--quit"), 8, "not owned by you")
+	}
 	if fi, err := os.Lstat(filepath.Join(c.home, ".fetchmail.status")); err != nil || fi.Mode() != 0o600 {
 		t.Errorf("status file: %v, %v", fi, err)
 	}

@@ -70,12 +70,12 @@ var (
 // an *Error.
 func Find(path string) (h *Holder, stale bool, err error) { return find(path, false) }
 
-// Look is Find for those who only want to know: a stale file stays where it is.
+// Look is Find for those who only want to know: a stale file stays where it is, and root may look at everybody's.
 func Look(path string) (h *Holder, stale bool, err error) { return find(path, true) }
 
 func find(path string, keep bool) (h *Holder, stale bool, err error) {
 	for n := range tries {
-		f, err := open(path, 0)
+		f, err := open(path, 0, keep)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, stale, nil
 		}
@@ -102,8 +102,9 @@ const (
 	lookAgain = 10 * time.Millisecond
 )
 
-// open opens a pidfile that can be believed.
-func open(path string, flag int) (*os.File, error) {
+// open opens a pidfile that can be believed: one of ours or of root. If it is only looked at, root believes everybody: it
+// signals nobody.
+func open(path string, flag int, look bool) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|flag, 0o600)
 	if errors.Is(err, fs.ErrPermission) && flag == 0 { // root's
 		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -116,7 +117,7 @@ func open(path string, flag int) (*os.File, error) {
 		err = errRegular
 	}
 	if err == nil {
-		if uid := int(fi.Sys().(*syscall.Stat_t).Uid); uid != os.Geteuid() && uid != 0 {
+		if uid := int(fi.Sys().(*syscall.Stat_t).Uid); uid != os.Geteuid() && uid != 0 && !(look && os.Geteuid() == 0) {
 			err = errOwner
 		}
 	}

@@ -37,7 +37,7 @@ func Take(path string, interval int) (l *Lock, stale bool, err error) {
 		if h != nil {
 			return nil, stale, &HeldError{h}
 		}
-		f, err := open(path, os.O_CREATE|os.O_EXCL)
+		f, err := open(path, os.O_CREATE|os.O_EXCL, false)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
