@@ -3,6 +3,7 @@ package protocols
 import (
 	"errors"
 	"fmt"
+	"os"
 )
 
 // Kind says what sort of trouble a Fault is. It becomes the exit status in one table of cmd/fetchmail; the comments
@@ -75,6 +76,23 @@ func (f *Fault) Error() string {
 }
 
 func (f *Fault) Unwrap() error { return f.Err }
+
+// Undialed is the fault of a connection that did not come about, for an error of package wire: a time-out is one that
+// matches os.ErrDeadlineExceeded, and trouble with TLS one that has lines for people.
+func Undialed(err error) *Fault {
+	f := &Fault{Kind: Socket, Phase: Connecting, Err: err}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		f.Kind = Timeout
+	}
+	var tls interface {
+		error
+		TLSLines() []string
+	}
+	if errors.As(err, &tls) {
+		f.Phase, f.Detail = Securing, tls.TLSLines()
+	}
+	return f
+}
 
 // AsFault finds the Fault in err; any other error becomes one of kind Socket.
 func AsFault(err error) *Fault {

@@ -1,10 +1,37 @@
 package protocols
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"syscall"
 	"testing"
+	"time"
+
+	"fetchmail/protocols/wire"
 )
+
+func TestConnectionsThatDoNotComeAboutAreToldApart(t *testing.T) {
+	refused, late := wire.Attempt{Err: syscall.ECONNREFUSED}, wire.Attempt{Err: &wire.TimeoutError{Limit: time.Second}}
+	for _, c := range []struct {
+		err   error
+		kind  Kind
+		phase Phase
+		lines int
+	}{
+		{&wire.DialError{Attempts: []wire.Attempt{refused}}, Socket, Connecting, 0},
+		{&wire.DialError{Attempts: []wire.Attempt{{Err: syscall.ETIMEDOUT}}}, Socket, Connecting, 0}, // the system's own limit
+		{&wire.DialError{Attempts: []wire.Attempt{refused, late}}, Timeout, Connecting, 0},
+		{&wire.DialError{Err: &net.DNSError{IsTimeout: true}}, Socket, Connecting, 0},
+		{&wire.TLSError{Lines: []string{"a", "b"}, Err: errors.New("bad certificate")}, Socket, Securing, 2},
+		{&wire.TLSError{Lines: []string{"a"}, Err: late.Err}, Timeout, Securing, 1},
+	} {
+		if f := Undialed(c.err); f.Kind != c.kind || f.Phase != c.phase || len(f.Detail) != c.lines || f.Err != c.err {
+			t.Errorf("%v: %+v", c.err, f)
+		}
+	}
+}
 
 func TestRepeatedFindsUIDsThatStandTwice(t *testing.T) {
 	for _, tt := range []struct {

@@ -55,7 +55,7 @@ type Session struct {
 func Open(ctx context.Context, o Options) (*Session, error) {
 	conn, err := o.Dialer.Dial(ctx, o.Host, o.Service)
 	if err != nil {
-		return nil, dialFault(err)
+		return nil, protocols.Undialed(err)
 	}
 	s := &Session{o: o, conn: conn}
 	if err := s.begin(ctx); err != nil {
@@ -63,18 +63,6 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-func dialFault(err error) error {
-	f := &protocols.Fault{Kind: protocols.Socket, Phase: protocols.Connecting, Err: err}
-	if errors.Is(err, wire.ErrTimeout) {
-		f.Kind = protocols.Timeout
-	}
-	var t *wire.TLSError
-	if errors.As(err, &t) {
-		f.Phase, f.Detail = protocols.Securing, t.Lines
-	}
-	return f
 }
 
 func (s *Session) begin(ctx context.Context) error {

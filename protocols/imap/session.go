@@ -58,7 +58,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	}
 	conn, err := o.Dialer.Dial(ctx, o.Host, o.Service)
 	if err != nil {
-		return nil, dialFault(err)
+		return nil, protocols.Undialed(err)
 	}
 	g := &guest{o: o, conn: conn}
 	if err := g.welcome(ctx); err != nil {
@@ -111,22 +111,6 @@ func newSession(ctx context.Context, o Options, g *guest) *Session {
 }
 
 func (s *Session) has(name string) bool { return hasCap(s.caps, name) }
-
-// dialFault says why there is no connection.
-func dialFault(err error) *protocols.Fault {
-	f := sessionFault(protocols.Connecting, "", err)
-	var (
-		dial *wire.DialError
-		tls  *wire.TLSError
-	)
-	switch {
-	case errors.As(err, &tls):
-		f.Kind, f.Phase, f.Detail = protocols.Socket, protocols.Securing, tls.Lines
-	case errors.As(err, &dial):
-		f.Kind, f.Detail = protocols.Socket, dial.Lines("IMAP")
-	}
-	return f
-}
 
 // sessionFault makes any error a Fault.
 func sessionFault(phase protocols.Phase, op string, err error) *protocols.Fault {

@@ -82,7 +82,7 @@ func (s *Session) begin(ctx context.Context, try attempt) (attempt, error) {
 func (s *Session) connect(ctx context.Context) error {
 	conn, err := s.o.Dialer.Dial(ctx, s.o.Host, s.o.Service)
 	if err != nil {
-		return dialFault(err)
+		return protocols.Undialed(err)
 	}
 	s.conn = conn
 	s.line = &lineConn{Conn: conn, in: conn.Reader(), trace: s.o.Trace}
@@ -105,18 +105,6 @@ func (s *Session) connect(ctx context.Context) error {
 	s.retr = s.retr || s.o.FetchAll || s.o.ForceRETR || s.o.Keep && !s.o.UIDL
 	s.greeting = s.line.lastLine()
 	return nil
-}
-
-func dialFault(err error) error {
-	f := &protocols.Fault{Kind: protocols.Socket, Phase: protocols.Connecting, Err: err}
-	if errors.Is(err, wire.ErrTimeout) {
-		f.Kind = protocols.Timeout
-	}
-	var t *wire.TLSError
-	if errors.As(err, &t) {
-		f.Phase, f.Detail = protocols.Securing, t.Lines
-	}
-	return f
 }
 
 // capa asks for the capabilities: RFC 2449, section 5.

@@ -184,15 +184,12 @@ func (d *Dialer) open(ctx context.Context, host, service string) (*Conn, error) 
 	}
 	raw, attempts := d.race(ctx, addrs, port)
 	if raw == nil {
-		fail := &DialError{Host: host, Service: service, Label: d.Label, Attempts: attempts}
-		if ctx.Err() != nil {
-			fail.Err = &CanceledError{Cause: context.Cause(ctx)}
-		}
-		return nil, fail
+		return nil, &DialError{Host: host, Service: service, Label: d.Label, Attempts: attempts, Err: canceled(ctx, nil)}
 	}
 	return NewConn(ctx, raw, host, d.Timeout), nil
 }
 
+// canceled is the end of the context, or err if it has not ended.
 func canceled(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return &CanceledError{Cause: context.Cause(ctx)}
@@ -237,10 +234,14 @@ func (d *Dialer) resolve(ctx context.Context, host, service string) ([]netip.Add
 	return addrs[:min(len(addrs), maxAddresses)], port, nil
 }
 
-// canceledCause prefers the time limit of a phase to the error that it has led to.
+// canceledCause prefers the time limit of a phase to the error that it has led to. Package net may give up at the
+// deadline of the context an instant before the context itself does.
 func canceledCause(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done()
 	}
 	var limit *TimeoutError
 	if cause := context.Cause(ctx); errors.As(cause, &limit) {
@@ -346,8 +347,5 @@ func (d *Dialer) connect(ctx context.Context, address string) (net.Conn, error) 
 		dial = new(net.Dialer).DialContext
 	}
 	conn, err := dial(ctx, "tcp", address)
-	if err != nil {
-		return nil, canceledCause(ctx, err)
-	}
-	return conn, nil
+	return conn, canceledCause(ctx, err)
 }

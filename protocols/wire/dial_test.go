@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -213,13 +214,42 @@ func TestANameOfThousandsOfAddressesIsNotTriedForHours(t *testing.T) {
 	}
 }
 
+// fullListener is a port on which nobody accepts connections and whose queue is full: the next one waits.
+func fullListener(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err == nil {
+		t.Cleanup(func() { _ = syscall.Close(fd) })
+		err = errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, _ := syscall.Getsockname(fd)
+	port := strconv.Itoa(at.(*syscall.SockaddrInet4).Port)
+	for range 3 {
+		if c, err := net.DialTimeout("tcp", "127.0.0.1:"+port, 20*time.Millisecond); err == nil {
+			t.Cleanup(func() { _ = c.Close() })
+		}
+	}
+	return port
+}
+
 func TestConnectTimeoutIsATimeout(t *testing.T) {
-	d := Dialer{Timeout: 20 * time.Millisecond, Resolver: names{addrs: twoFamilies.addrs[1:]},
-		DialContext: pathTo(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })}
-	_, err := d.Dial(t.Context(), "h", "110")
-	var fail *DialError
-	if !errors.Is(err, ErrTimeout) || !errors.As(err, &fail) || fail.Reason() != "Connection timed out" {
-		t.Errorf("error %v", err)
+	port := fullListener(t)
+	for name, d := range map[string]Dialer{
+		"the system's dialer": {},
+		"one that waits for the end of the context": {
+			DialContext: pathTo(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })},
+	} {
+		d.Timeout = 5 * time.Millisecond
+		for range 10 { // whose clock strikes first is a matter of luck
+			_, err := d.Dial(t.Context(), "127.0.0.1", port)
+			var fail *DialError
+			if !errors.Is(err, ErrTimeout) || !errors.As(err, &fail) || fail.Reason() != "Connection timed out" {
+				t.Errorf("%s: error %v", name, err)
+			}
+		}
 	}
 }
 

@@ -60,6 +60,9 @@ func (e *TLSError) Error() string { return "TLS: " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *TLSError) Unwrap() error { return e.Err }
 
+// TLSLines are Lines.
+func (e *TLSError) TLSLines() []string { return e.Lines }
+
 // UpgradeLines are Lines with the summary that the reference has for STLS and STARTTLS.
 func (e *TLSError) UpgradeLines() []string {
 	lines := slices.Clone(e.Lines)
