@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,13 +34,44 @@ type Memory struct {
 	toldRefused bool // the user has mail about it
 	timeouts    int  // polls that ended so, in a row
 	toldTimeout bool
-	large       map[string]largeMemory // by folder
+	large       map[string]largeMemory   // by folder
+	inside      map[string]chan struct{} // by folder: full while a poll is in it
 }
 
 // largeMemory is what the user was told of messages that are too large.
 type largeMemory struct {
 	sizes map[int64]int // how many of each size
 	at    time.Time
+}
+
+// enter waits until no other poll of the account is in the folder, or for the end of ctx, whose cause is the error. leave
+// lets the next one in; waited tells that somebody was there.
+func (m *Memory) enter(ctx context.Context, folder string) (leave func(), waited bool, err error) {
+	if strings.EqualFold(folder, "INBOX") {
+		folder = ""
+	}
+	m.mu.Lock()
+	if m.inside == nil {
+		m.inside = map[string]chan struct{}{}
+	}
+	place := m.inside[folder]
+	if place == nil {
+		place = make(chan struct{}, 1)
+		m.inside[folder] = place
+	}
+	m.mu.Unlock()
+	leave = func() { <-place }
+	select {
+	case place <- struct{}{}:
+		return leave, false, nil
+	default:
+	}
+	select {
+	case place <- struct{}{}:
+		return leave, true, nil
+	case <-ctx.Done():
+		return nil, true, context.Cause(ctx)
+	}
 }
 
 // known tells whether a login has succeeded.

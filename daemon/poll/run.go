@@ -234,10 +234,7 @@ func (r *run) folder(ctx context.Context, folder string) error {
 	for n := 1; ; n++ {
 		b := &box{run: r, folder: folder, led: r.Ledger(folder), gone: map[string]bool{}, accepted: map[string]bool{},
 			passed: map[string]bool{}}
-		err := b.round(ctx)
-		if ferr := b.finish(err); err == nil {
-			err = ferr
-		}
+		err := b.turn(ctx)
 		if err != nil || r.Rules.Check || r.full {
 			return err
 		}
@@ -295,6 +292,25 @@ type box struct {
 	large    []int64         // sizes of messages that were too large
 
 	wanted int // messages to be fetched
+}
+
+// turn is a round while no other poll is in the folder: an rcfile may name one that is watched a second time.
+func (b *box) turn(ctx context.Context) error {
+	leave, waited, err := b.Memory.enter(ctx, b.folder)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if sel, ok := b.session.(protocols.Selector); ok && waited { // what the other has removed is not to be listed
+		if err := sel.Select(ctx, b.folder, b.Rules.Check); err != nil {
+			return err
+		}
+	}
+	err = b.round(ctx)
+	if ferr := b.finish(err); err == nil {
+		err = ferr
+	}
+	return err
 }
 
 // round lists a folder, fetches what is wanted and makes the deletions final.
