@@ -209,6 +209,10 @@ func TestBodyType(t *testing.T) {
 		mime + "Content-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: base64\r\n":                         "",
 		mime + "Content-Type: text/x\r\nContent-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n": "7BIT",
 		"MIME-Version: 2\r\nContent-Transfer-Encoding: 8bit\r\n":                                                  "",
+		"MIME-Version: 2\r\n" + mime + "Content-Transfer-Encoding: 8bit\r\n":                                      "8BITMIME",
+		mime + "Content-Type: text/x\r\nContent-Type: text/x\r\nContent-Transfer-Encoding: 8bit\r\n":              "",
+		"Content-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: 7bit\r\n" + mime:                           "7BIT",
+		"Content-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: 7bit\r\nContent-Type: text/x\r\n" + mime:   "",
 	} {
 		b, _ := Parse([]byte(in + "\r\n"))
 		if got := b.BodyType(false); got != want {

@@ -2,6 +2,7 @@ package header
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -41,41 +42,56 @@ func (b *Block) BodyType(pass8bits bool) string {
 	return ""
 }
 
-// mime10 tells that there is one MIME-Version, and that it is 1.0.
+// mimeNames are the fields that tell how a body is made up.
+var mimeNames = []string{"MIME-Version", "Content-Type", "Content-Transfer-Encoding"}
+
+// mimeField is the index of the field that counts of those with a name out of mimeNames, -1 if there is none. Only the
+// first three of all these fields are looked at, and the last of one name among them counts.
+func (b *Block) mimeField(name string) int {
+	at, seen := -1, 0
+	for i, f := range b.fields {
+		if !slices.ContainsFunc(mimeNames, func(n string) bool { return b.is(f, n) }) {
+			continue
+		}
+		if b.is(f, name) {
+			at = i
+		}
+		if seen++; seen == len(mimeNames) {
+			break
+		}
+	}
+	return at
+}
+
+// mime10 tells that the MIME-Version is 1.0.
 func (b *Block) mime10() bool {
-	vs := b.Values("MIME-Version")
-	if len(vs) != 1 {
+	i := b.mimeField("MIME-Version")
+	if i < 0 {
 		return false
 	}
-	v, _ := first(vs[0])
+	v, _ := first(b.value(b.fields[i]))
 	return v == "1.0"
 }
 
 // encoding is the Content-Transfer-Encoding: the index of its field, -1 if there is none, and its value in lower case.
-// Comments are no part of it. Of several the first counts for text, the last for anything else.
+// Comments are no part of it.
 func (b *Block) encoding() (int, string) {
-	kind, _ := b.contentType()
-	at, value := -1, ""
-	for i, f := range b.fields {
-		if b.is(f, "Content-Transfer-Encoding") {
-			v, _ := first(b.value(f))
-			at, value = i, strings.ToLower(v)
-			if kind == "text" {
-				break
-			}
-		}
+	i := b.mimeField("Content-Transfer-Encoding")
+	if i < 0 {
+		return i, ""
 	}
-	return at, value
+	v, _ := first(b.value(b.fields[i]))
+	return i, strings.ToLower(v)
 }
 
 // contentType is the kind of body: "text", or "" with the boundary of a multipart/mixed. Other kinds of multipart are
 // let alone, because their parts may be signed.
 func (b *Block) contentType() (kind, boundary string) {
-	vs := b.Values("Content-Type")
-	if len(vs) == 0 {
+	i := b.mimeField("Content-Type")
+	if i < 0 {
 		return "", ""
 	}
-	raw := vs[len(vs)-1]
+	raw := b.value(b.fields[i])
 	v := trimSpace(raw)
 	switch {
 	case hasPrefixFold(v, "multipart/mixed"):
@@ -83,7 +99,7 @@ func (b *Block) contentType() (kind, boundary string) {
 			return "", ""
 		}
 		return "", boundaryOf(v)
-	case hasPrefixFold(v, "text/") && len(vs) == 1:
+	case hasPrefixFold(v, "text/"):
 		return "text", ""
 	}
 	return "", ""

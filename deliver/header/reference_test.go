@@ -2,10 +2,12 @@ package header
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand"
 	"os"
 	"os/user"
 	"regexp"
+	"strings"
 	"testing"
 
 	"fetchmail/deliver/reftest"
@@ -81,6 +83,39 @@ func TestHostileHeadersAsTheReference(t *testing.T) {
 				t.Errorf("only %d of %d messages came through the reference", seen, len(msgs))
 			}
 		})
+	}
+}
+
+// TestManyMIMEFieldsAsTheReference: of fields that stand there several times, in any order, the same ones count.
+func TestManyMIMEFieldsAsTheReference(t *testing.T) {
+	fields := []string{"MIME-Version: 1.0", "MIME-Version: 2.0", "Content-Type: text/plain", "Content-Type: image/png",
+		"Content-Type: multipart/mixed; boundary=b", "Content-Transfer-Encoding: 7bit", "Content-Transfer-Encoding: 8bit",
+		"Content-Transfer-Encoding: quoted-printable", "Content-Transfer-Encoding: base64"}
+	for _, user := range []string{"", "mimedecode"} {
+		r := rand.New(rand.NewSource(seed(t)))
+		msgs := make([][]byte, 800)
+		for i := range msgs {
+			var head string
+			for _, n := range append(r.Perm(4), r.Perm(len(fields))[:2]...) {
+				head += fields[min(len(fields)-1, n*2+r.Intn(3))] + "\r\n"
+			}
+			msgs[i] = fmt.Appendf(nil, "From: x@y.example\r\n%s\r\nb=6Fdy\r\nmark %d\r\n", head, i)
+		}
+		all := reftest.Run(t, reftest.Config{User: user}, msgs)
+		if len(all) != len(msgs) {
+			t.Errorf("%d of %d messages came through the reference", len(all), len(msgs))
+		}
+		for _, got := range all {
+			raw := msgs[atoi(trailer.FindSubmatch(got.Text)[1])]
+			b, _ := Parse(head(raw))
+			want := string(b.Edit(Edit{Received: []byte("Received: TRACE\r\n"), MimeDecode: user != ""}))
+			quoted := user != "" && b.MIME().Quoted
+			text := ours.ReplaceAllString(string(got.Text), "Received: TRACE\r\n")
+			kind := strings.TrimPrefix(got.Params, "BODY=")
+			if kind != b.BodyType(false) || !strings.HasPrefix(text, want) || strings.Contains(text, "body") != quoted {
+				t.Fatalf("message %q\nreference %s %q\nours      %s %q", raw, kind, text, b.BodyType(false), want)
+			}
+		}
 	}
 }
 
