@@ -64,7 +64,8 @@ func absolute(path string) string {
 // lookUpTime bounds the look-up of our own name.
 const lookUpTime = 5 * time.Second
 
-// hostName is the fully qualified name of this machine, or the best there is.
+// hostName is the fully qualified name of this machine, or the best there is: what the system gives as the full name of
+// one without a dot, whatever that is.
 func hostName() string {
 	name, err := os.Hostname()
 	if err != nil || name == "" {
@@ -76,10 +77,10 @@ func hostName() string {
 	ctx, cancel := context.WithTimeout(context.Background(), lookUpTime)
 	defer cancel()
 	full, err := net.DefaultResolver.LookupCNAME(ctx, name)
-	if full = strings.TrimSuffix(full, "."); err == nil && strings.Contains(full, ".") {
-		return full
+	if full = strings.TrimSuffix(full, "."); err != nil || full == "" {
+		return name
 	}
-	return name
+	return full
 }
 
 // env tells the language what it must know.
