@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 
 	"fetchmail/daemon/poll"
@@ -16,8 +17,9 @@ import (
 const hookTime = time.Hour
 
 // hook makes the function for a preconnect or postconnect command: fetchmail(1), run by the shell, nothing of a server
-// in it.
-func hook(when, command string) func(context.Context) error {
+// in it. If it has to be killed, detached tells that all that it has started is, too; with a terminal it stays in our
+// process group, so that it may ask there.
+func hook(when, command string, detached bool) func(context.Context) error {
 	if command == "" {
 		return nil
 	}
@@ -27,6 +29,10 @@ func hook(when, command string) func(context.Context) error {
 		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 		cmd.Args[0] = "sh" // as system(3) has it, for what the shell says
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		if detached {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+		}
 		err := cmd.Run()
 		var exit *exec.ExitError
 		switch {

@@ -382,7 +382,7 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 	}
 	j.Open = func(ctx context.Context) (protocols.Session, error) { return a.open(ctx, p, rep) }
 	j.Stay, j.Wake = a.task.Resident, a.wake
-	j.Before, j.After = hook("pre", u.PreConnect), hook("post", u.PostConnect)
+	j.Before, j.After = hook("pre", u.PreConnect, a.Detached), hook("post", u.PostConnect, a.Detached)
 	return j
 }
 

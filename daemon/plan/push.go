@@ -32,7 +32,7 @@ func (a *account) push(ctx context.Context, stop <-chan struct{}, rep *report.Re
 	s, u := a.server, a.user
 	p := &poll.Push{
 		Account: poll.Account{Label: s.Name, Host: s.Host(), User: u.Remote}, Protocol: string(s.Protocol), Timeout: s.Timeout,
-		Before: hook("pre", u.PreConnect), After: hook("post", u.PostConnect), Observer: obs,
+		Before: hook("pre", u.PreConnect, a.Detached), After: hook("post", u.PostConnect, a.Detached), Observer: obs,
 		Sink: func() string { return "" },
 	}
 	if s.DNS {

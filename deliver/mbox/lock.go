@@ -16,7 +16,7 @@ import (
 	"fetchmail/deliver/journal"
 )
 
-// staleLock is the age at which a dot-lock whose owner cannot be asked is taken for forgotten, as other delivery agents
+// staleLock is the age at which a dot-lock whose owner cannot be asked is taken for forgotten, as liblockfile and others
 // do.
 const staleLock = 5 * time.Minute
 
@@ -34,31 +34,37 @@ func dotLock(ctx context.Context, path string) (unlock func(), err error) {
 		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist): // the latter: another process has tidied up in between
 			return false, err
 		}
-		if isStale(lock) {
-			os.Remove(lock)
-		}
 		return true, nil
 	})
 	return unlock, err
 }
 
 // makeDotLock makes the lock with our number in it from the start, by a link: a process that is killed in between must
-// not leave a lock of which nobody can tell whose it is.
+// not leave a lock of which nobody can tell whose it is. The form is Dovecot's; those who look for a number find it, too.
+// A stale lock is removed.
 func makeDotLock(path, lock string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(journal.Beside(path))+"lock-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
-	if err := errors.Join(err, f.Close()); err != nil {
+	host, _ := os.Hostname()
+	_, err = fmt.Fprintf(f, "%d:%s", os.Getpid(), host)
+	fi, serr := f.Stat()
+	if err := errors.Join(err, serr, f.Close()); err != nil {
 		return err
 	}
-	return os.Link(f.Name(), lock)
+	err = os.Link(f.Name(), lock)
+	if errors.Is(err, fs.ErrExist) && isStale(lock, host, fi.ModTime()) {
+		os.Remove(lock)
+	}
+	return err
 }
 
-// isStale tells whether the process whose number is in a dot-lock is gone; a lock without one is stale when it is old.
-func isStale(lock string) bool {
+// isStale tells whether the process that a dot-lock names is gone. Of one on another host, where a mailbox is shared, and
+// of a lock that does not say whose it is that cannot be known: it is stale when it is old. now is the time on the clock
+// of the file system, which may be another machine's.
+func isStale(lock, here string, now time.Time) bool {
 	fi, err := os.Stat(lock)
 	if err != nil {
 		return false
@@ -67,11 +73,13 @@ func isStale(lock string) bool {
 	if err != nil {
 		return false
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || pid <= 1 {
-		return time.Since(fi.ModTime()) > staleLock
+	old := now.Sub(fi.ModTime()) > staleLock
+	number, host, named := strings.Cut(strings.TrimSpace(string(b)), ":")
+	pid, err := strconv.Atoi(number)
+	if err != nil || pid <= 1 || named && host != here {
+		return old
 	}
-	return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) && (named || old)
 }
 
 // fcntlLock locks the whole file; it is unlocked when it is closed.

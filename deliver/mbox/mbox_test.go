@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -172,7 +172,7 @@ func TestFailuresAreCutOff(t *testing.T) {
 func TestWaitsForTheDotLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mbox")
 	lock := path + ".lock"
-	if err := os.WriteFile(lock, fmt.Appendf(nil, "%d\n", os.Getpid()), 0o600); err != nil {
+	if err := os.WriteFile(lock, []byte("1234567:other.example.test"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := open(path)
@@ -188,21 +188,46 @@ func TestWaitsForTheDotLock(t *testing.T) {
 	alone(t, path)
 }
 
+// A lock is broken at once if its owner was on this machine and is gone, and after some time if nobody can tell.
 func TestStaleDotLockIsBroken(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "mbox")
 	cmd := exec.Command("true")
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
-	os.WriteFile(path+".lock", fmt.Appendf(nil, "%d\n", cmd.Process.Pid), 0o600)
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead, alive := strconv.Itoa(cmd.Process.Pid), strconv.Itoa(os.Getpid())
+	for _, c := range []struct {
+		lock         string
+		young, older bool // stale
+	}{
+		{dead + ":" + host, true, true},
+		{dead + ":" + host + "\n", true, true},
+		{alive + ":" + host, false, false},
+		{dead + ":other.example.test", false, true},
+		{alive + ":other.example.test", false, true},
+		{dead + "\n", false, true},
+		{alive + "\n", false, false},
+		{"0", false, true},
+		{"-1:" + host, false, true},
+		{"", false, true},
+	} {
+		lock := filepath.Join(t.TempDir(), "lock")
+		os.WriteFile(lock, []byte(c.lock), 0o600)
+		now := time.Now()
+		if young, older := isStale(lock, host, now), isStale(lock, host, now.Add(2*staleLock)); young != c.young || older != c.older {
+			t.Errorf("lock %q is stale: %v, later %v", c.lock, young, older)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "mbox")
+	os.WriteFile(path+".lock", []byte(dead+":"+host), 0o600)
 	if _, err := send(open(path), "x\n"); err != nil {
 		t.Error(err)
 	}
-	os.WriteFile(path+".lock", nil, 0o600)
-	if isStale(path + ".lock") {
-		t.Error("a young lock without a number is stale")
-	}
 	old := time.Now().Add(-2 * staleLock)
+	os.WriteFile(path+".lock", []byte(dead+":other.example.test"), 0o600)
 	os.Chtimes(path+".lock", old, old)
 	if _, err := send(open(path), "x\n"); err != nil {
 		t.Error(err)
