@@ -204,9 +204,9 @@ func TestETRNAndODMRDifferFromTheReferenceOnPurpose(t *testing.T) {
 	}
 }
 
-// A host that follows RFC 2645, and Postfix as the listener.
+// A host that follows RFC 2645, and Postfix as the listener, in clear and under STARTTLS.
 func TestODMRIntoPostfix(t *testing.T) {
-	p := real.StartPostfix(t, real.PostfixOptions{})
+	p := real.StartPostfix(t, real.PostfixOptions{TLS: true})
 	s := mailtest.NewPush()
 	if err := s.Start(""); err != nil {
 		t.Fatal(err)
@@ -217,19 +217,35 @@ func TestODMRIntoPostfix(t *testing.T) {
 		texts = append(texts, bytes.ReplaceAll(l, []byte("\n"), []byte("\r\n")))
 	}
 	s.Turn = mailtest.PushMail("user1@example.test", texts...)
-	c := newClient(t, binary(t))
-	c.rc(t, fmt.Sprintf("poll localhost proto odmr port %s user alice password secret fetchdomains example.test smtphost 127.0.0.1/%d\n", s.Port(), p.SMTP))
-	if r := c.run(t); r.code != 0 {
-		t.Fatal(r)
-	}
-	mails := p.Mail(t, "user1")
-	if len(mails) != len(letters) {
-		t.Fatalf("%d of %d messages came\n%s", len(mails), len(letters), p.Log())
-	}
-	for _, l := range letters {
-		if !slices.ContainsFunc(mails, func(m real.Mail) bool { return bytes.Equal(body(m.Text), body(l)) }) {
-			t.Errorf("the text of %.60q did not come as it was", l)
+	for _, c := range []struct {
+		host, suffix  string
+		code, deliver int
+	}{{"127.0.0.1", "", 0, 1}, {"localhost", "/starttls", 0, 2}, {"127.0.0.2", "/starttls", 10, 2}} {
+		client := newClient(t, binary(t))
+		client.env = []string{"SSL_CERT_FILE=" + p.CA}
+		client.rc(t, fmt.Sprintf("poll localhost proto odmr port %s user alice password secret fetchdomains example.test smtphost %s/%d%s\n",
+			s.Port(), c.host, p.SMTP, c.suffix))
+		if r := client.run(t); r.code != c.code {
+			t.Fatalf("%s%s: %s", c.host, c.suffix, r)
 		}
+		mails := p.Mail(t, "user1")
+		if len(mails) != c.deliver*len(letters) {
+			t.Fatalf("%s%s: %d messages are there\n%s", c.host, c.suffix, len(mails), p.Log())
+		}
+		for _, l := range letters {
+			n := 0
+			for _, m := range mails {
+				if bytes.Equal(body(m.Text), body(l)) {
+					n++
+				}
+			}
+			if n != c.deliver {
+				t.Errorf("%s%s: the text of %.60q is there %d times as it was", c.host, c.suffix, l, n)
+			}
+		}
+	}
+	if !strings.Contains(p.Log(), "starttls=1") {
+		t.Errorf("no TLS:\n%s", p.Log())
 	}
 }
 

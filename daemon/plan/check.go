@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"fetchmail/rcfile"
@@ -45,8 +44,6 @@ func (a *account) checkPush() error {
 		return a.refuse("the server sends mail to an SMTP listener with protocol " + string(s.Protocol) + ": maildir and mbox cannot be used")
 	case s.Protocol == rcfile.ODMR && u.LMTP:
 		return a.refuse("the server speaks SMTP with the listener with protocol ODMR: lmtp cannot be used")
-	case s.Protocol == rcfile.ODMR && slices.ContainsFunc(u.SMTPHosts, func(h string) bool { return strings.HasSuffix(h, "/starttls") }):
-		return a.refuse("the server speaks with the listener itself with protocol ODMR: smtphost cannot have /starttls; use /tls")
 	}
 	return nil
 }

@@ -104,27 +104,9 @@ func (s *Sink) openHost(ctx context.Context, h host) (*session, []string, error)
 // greet goes through banner, greeting, TLS and login and hands the connection to the library.
 func (s *Sink) greet(ctx context.Context, nc net.Conn, h host, verb string) (*session, error) {
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
-	var err error
-	if h.tls == tlsWrapped {
-		if nc, err = s.handshake(ctx, nc, h); err != nil {
-			return nil, err
-		}
-	}
-	ss := &session{conn: newConn(nc, s.opts.Trace, s.opts.Timeouts.Greeting), host: h, lmtp: s.lmtp(h), local: isLocal(nc)}
-	banner, err := ss.conn.reply()
+	ss, _, err := s.meet(ctx, nc, h, verb)
 	if err != nil {
 		return nil, err
-	}
-	if banner.Code != 220 {
-		return nil, &answerError{"the connection", banner}
-	}
-	if err := ss.hello(verb, s.opts.Helo); err != nil {
-		return nil, err
-	}
-	if h.tls == tlsStart {
-		if err := s.startTLS(ctx, ss, verb); err != nil {
-			return nil, err
-		}
 	}
 	if s.opts.User != "" {
 		if err := ss.login(s.opts.User, s.opts.Password); err != nil {
@@ -132,6 +114,31 @@ func (s *Sink) greet(ctx context.Context, nc net.Conn, h host, verb string) (*se
 		}
 	}
 	return ss, ss.handOver(s.opts.Helo)
+}
+
+// meet goes through banner, greeting and TLS.
+func (s *Sink) meet(ctx context.Context, nc net.Conn, h host, verb string) (ss *session, banner deliver.Reply, err error) {
+	if h.tls == tlsWrapped {
+		if nc, err = s.handshake(ctx, nc, h); err != nil {
+			return nil, banner, err
+		}
+	}
+	ss = &session{conn: newConn(nc, s.opts.Trace, s.opts.Timeouts.Greeting), host: h, lmtp: s.lmtp(h), local: isLocal(nc)}
+	if banner, err = ss.conn.reply(); err != nil {
+		return nil, banner, err
+	}
+	if banner.Code != 220 {
+		return nil, banner, &answerError{"the connection", banner}
+	}
+	if err := ss.hello(verb, s.opts.Helo); err != nil {
+		return nil, banner, err
+	}
+	if h.tls == tlsStart {
+		if err := s.startTLS(ctx, ss, verb); err != nil {
+			return nil, banner, err
+		}
+	}
+	return ss, banner, nil
 }
 
 func isLocal(c net.Conn) bool {

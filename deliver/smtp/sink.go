@@ -2,10 +2,14 @@ package smtp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
+	"strings"
+	"time"
 
 	"fetchmail/deliver"
 )
@@ -62,16 +66,17 @@ func (s *Sink) Drop() {
 	}
 }
 
-// Connect connects to the first host of the hunt list that answers, under TLS where the entry says so, and says nothing
-// to it. The error is a *deliver.Fault. The connection is the caller's; the end of ctx does not close it.
+// Connect connects to the first host of the hunt list that answers, under TLS where the entry says so. The caller hears
+// its greeting and talks to it; what STARTTLS takes has been said before. The error is a *deliver.Fault. The connection
+// is the caller's; the end of ctx does not close it.
 func (s *Sink) Connect(ctx context.Context) (net.Conn, error) {
 	var detail []string
 	err := errors.New("no SMTP host")
 	for _, h := range s.hosts {
 		s.reached = h
 		c, lines, derr := s.dial(ctx, h)
-		if derr == nil && h.tls == tlsWrapped {
-			c, derr = s.handshake(ctx, c, h)
+		if derr == nil && h.tls != tlsNone {
+			c, derr = s.secure(ctx, c, h)
 		}
 		detail, err = append(detail, lines...), derr
 		if err == nil {
@@ -86,6 +91,34 @@ func (s *Sink) Connect(ctx context.Context) (net.Conn, error) {
 	}
 	return nil, &deliver.Fault{Kind: deliver.Unreachable, Detail: detail, Err: fmt.Errorf("SMTP host %s: %w", s.reached.entry, err)}
 }
+
+// secure puts a connection that will be somebody else's under TLS.
+func (s *Sink) secure(ctx context.Context, nc net.Conn, h host) (c net.Conn, err error) {
+	defer context.AfterFunc(ctx, func() { nc.Close() })()
+	if h.tls == tlsWrapped {
+		c, err = s.handshake(ctx, nc, h)
+	} else {
+		var ss *session
+		var banner deliver.Reply
+		if ss, banner, err = s.meet(ctx, nc, h, "EHLO"); err == nil {
+			ss.conn.Conn.SetDeadline(time.Time{})
+			text := strings.ReplaceAll(banner.Text, "\n", "\r\n") + "\r\n"
+			c = replayed{ss.conn.Conn.(*tls.Conn), io.MultiReader(strings.NewReader(text), ss.conn.r)}
+		}
+	}
+	if err != nil {
+		nc.Close()
+	}
+	return c, err
+}
+
+// replayed is a connection on which something that was read is to be read again.
+type replayed struct {
+	*tls.Conn
+	all io.Reader
+}
+
+func (r replayed) Read(p []byte) (int, error) { return r.all.Read(p) }
 
 // Begin connects if need be and gets as far as the answer to DATA. If nobody is left to deliver to, the *Fault is a
 // Refusal with the verdict on each recipient and the connection is ready for the next message.
