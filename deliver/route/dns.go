@@ -42,10 +42,8 @@ func (r *Router) serves(ctx context.Context, host string) (bool, error) {
 		return true, nil
 	}
 	host = strings.TrimSuffix(host, ".")
-	if r.rules.DNS && r.resolver != nil && r.rules.CheckAlias && net.ParseIP(host) != nil { // asks nobody for it
-		return r.sameAddress(ctx, host)
-	}
-	if !r.rules.DNS || r.resolver == nil || !hostName(host) {
+	address := r.rules.CheckAlias && net.ParseIP(host) != nil // there is nobody to ask for it, but for the server
+	if !r.rules.DNS || r.resolver == nil || !hostName(host) && !address {
 		return false, nil
 	}
 	if yes, ok := r.known[host]; ok {
@@ -55,7 +53,11 @@ func (r *Router) serves(ctx context.Context, host string) (bool, error) {
 		return false, nil
 	}
 	yes, err := r.isServer(host), error(nil) // without the dot
-	if !yes {
+	switch {
+	case yes:
+	case address:
+		yes, err = r.sameAddress(ctx, host)
+	default:
 		yes, err = r.ask(ctx, host)
 	}
 	if err == nil {

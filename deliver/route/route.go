@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"fetchmail/deliver/header"
@@ -74,9 +75,16 @@ func New(rules Rules, resolver Resolver) *Router {
 // noMatch is the reference's text when nobody matched; a single address elsewhere is named.
 const noMatch = "no recipient addresses matched declared local names"
 
+// mostRecipients is how many a message may have: more than 100 no listener has to take at a time (RFC 5321, section
+// 4.5.3.1.8), and more than 1000 Postfix does not take.
+const mostRecipients = 1000
+
+// errTooMany keeps a message of somebody who wants to keep us busy.
+var errTooMany = fmt.Errorf("message not delivered: it has more than %d recipients, and there is no postmaster", mostRecipients)
+
 // Route finds the recipients of the message that b heads. told is the envelope recipient if the server has told it
-// (SDPS), else "": then the header is not asked. Route fails only if DNS cannot say for now whether a host is
-// the server; the message must then be left for later.
+// (SDPS), else "": then the header is not asked. A message with more than 1000 goes to the postmaster. Route fails if
+// there is none, and if DNS cannot say for now whether a host is the server; the message must then be left for later.
 func (r *Router) Route(ctx context.Context, b *header.Block, told string) (Result, error) {
 	if !r.rules.Multidrop() {
 		return r.single(), nil
@@ -99,7 +107,12 @@ func (r *Router) Route(ctx context.Context, b *header.Block, told string) (Resul
 			elsewhere = append(elsewhere, a)
 		}
 	}
-	if len(res.Recipients) == 0 {
+	switch n := len(res.Recipients); {
+	case n > mostRecipients && r.rules.Postmaster == "":
+		return Result{}, errTooMany
+	case n > mostRecipients:
+		res.Recipients, res.Warning = r.postmaster(), fmt.Sprintf("more recipients than the message can be given to (%d)", n)
+	case n == 0:
 		res.Recipients, res.Warning = r.postmaster(), noMatch
 		if len(elsewhere) == 1 && safe(elsewhere[0]) {
 			res.Warning = "recipient address " + elsewhere[0] + " didn't match any local name"

@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"reflect"
 	"slices"
@@ -165,6 +166,22 @@ func TestNoPostmasterMeansNoRecipient(t *testing.T) {
 	}
 }
 
+// Somebody who names the whole world keeps neither us nor the listener busy.
+func TestTooManyRecipients(t *testing.T) {
+	for n, want := range map[int]int{mostRecipients: mostRecipients, mostRecipients + 1: 1, 100_000: 1} {
+		head := "To: x" + at + strings.Repeat(",\r\n x"+at, n-1)
+		got, err := route(t, Rules{}, "*", head, nil)
+		if err != nil || len(got.Recipients) != want || (got.Warning != "") != (want == 1) || want == 1 && got.Recipients[0] != "boss" {
+			t.Errorf("%d recipients: to %d, %q, %v", n, len(got.Recipients), got.Warning, err)
+		}
+		b, _ := header.Parse([]byte(head + "\r\n\r\n"))
+		r := New(Rules{Wildcard: true, Names: []string{"mail.example.test"}}, nil)
+		if _, err := r.Route(context.Background(), b, ""); (err != nil) != (want == 1) {
+			t.Errorf("%d recipients, no postmaster: %v", n, err)
+		}
+	}
+}
+
 func TestEnvelopedIsTold(t *testing.T) {
 	for head, want := range map[string]bool{"X-Envelope-To: a" + at: true, "To: a" + at: false} {
 		if got, _ := route(t, Rules{Envelope: "X-Envelope-To"}, "a b", head, nil); got.Enveloped != want {
@@ -263,6 +280,15 @@ func TestDNSIsAskedLittle(t *testing.T) {
 	z.asked = nil
 	if _, err := r.Route(context.Background(), b, ""); err != nil || len(z.asked) > maxAsked {
 		t.Errorf("asked %d times, %v", len(z.asked), err)
+	}
+	many.Reset()
+	for i := range 1000 {
+		fmt.Fprintf(&many, "To: a@10.0.%d.%d\r\n", i/250, i%250)
+	}
+	b, _ = header.Parse([]byte(many.String() + "\r\n"))
+	r.rules.CheckAlias, z.asked = true, nil
+	if _, err := r.Route(context.Background(), b, ""); err != nil || len(z.asked) > 2*maxAsked {
+		t.Errorf("asked for addresses %d times, %v", len(z.asked), err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -15,6 +16,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -108,6 +110,73 @@ func TestPipelinedDataAcceptedBeforeFallback(t *testing.T) {
 	if got := strings.Join(srv.Sessions()[0], "|"); strings.Count(got, "MAIL FROM") != 2 {
 		t.Errorf("%q", got)
 	}
+}
+
+// A listener that answers each command with many words and reads no further while nobody listens: what goes out together
+// must not fill the network with answers (RFC 2920, section 3.1).
+func TestManyRecipientsDoNotBlock(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	got := make(chan int, 1)
+	go func() { got <- chatty(l) }()
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) {
+				syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, smallBuffer)
+				syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, smallBuffer)
+			})
+		}}
+		c, err := d.DialContext(ctx, network, l.Addr().String())
+		return remote{c, nil}, err
+	}
+	s := New(Options{Dial: dial, Timeouts: Timeouts{Mail: 5 * time.Second, Rcpt: 20 * time.Second}})
+	e := deliver.Envelope{From: "a@b.example"}
+	for i := range 300 {
+		e.To = append(e.To, fmt.Sprintf("user%d@%s.example", i, strings.Repeat("x", 800)))
+	}
+	o, err := send(s, e, text)
+	s.Close()
+	if n := <-got; err != nil || !o.Delivered() || n != len(e.To) {
+		t.Errorf("%d of %d recipients, %v", n, len(e.To), err)
+	}
+}
+
+// smallBuffer is what the network holds in each direction, more or less.
+const smallBuffer = 16 << 10
+
+// chatty is a listener that says much of each recipient. It returns how many there were.
+func chatty(l net.Listener) (recipients int) {
+	c, err := l.Accept()
+	if err != nil {
+		return 0
+	}
+	defer c.Close()
+	c.(*net.TCPConn).SetReadBuffer(smallBuffer)
+	c.(*net.TCPConn).SetWriteBuffer(smallBuffer)
+	io.WriteString(c, "220 ready\r\n")
+	for r := bufio.NewScanner(c); r.Scan(); {
+		answer := "250 ok\r\n"
+		switch verb, _, _ := strings.Cut(r.Text(), " "); verb {
+		case "EHLO":
+			answer = "250-here\r\n250 PIPELINING\r\n"
+		case "RCPT":
+			recipients++
+			answer = "250 " + r.Text() + "\r\n"
+		case "DATA":
+			answer = "354 go\r\n"
+		case "Subject:", "", "..body":
+			continue
+		case "QUIT":
+			return recipients
+		}
+		if _, err := io.WriteString(c, answer); err != nil {
+			break
+		}
+	}
+	return recipients
 }
 
 func TestNoPipeliningOnLoopback(t *testing.T) {

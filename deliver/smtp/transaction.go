@@ -13,18 +13,22 @@ import (
 
 // transaction is one message on its way into the listener.
 type transaction struct {
-	sink    *Sink
-	session *session
-	conn    *conn
-	limits  Timeouts
-	stop    func() bool // of the context that Begin was called with
-	outcome deliver.Outcome
-	data    *gosmtp.DataCommand
-	text    *dots.Writer
-	// dataSent: DATA went out with RCPT, its answer is still to be read.
-	dataSent bool
+	sink     *Sink
+	session  *session
+	conn     *conn
+	limits   Timeouts
+	stop     func() bool // of the context that Begin was called with
+	outcome  deliver.Outcome
+	data     *gosmtp.DataCommand
+	text     *dots.Writer
+	rcptSent int  // RCPTs that went out with an earlier command, whose answers are still to be read
+	dataSent bool // the same for DATA
 	over     bool
 }
+
+// maxGroup bounds the RCPTs that go out together, in octets, and with them the answers: what the network cannot hold
+// would make both sides wait for each other (RFC 2920, section 3.1).
+const maxGroup = 4 << 10
 
 var errOver = errors.New("the delivery is over already")
 
@@ -33,7 +37,10 @@ func (t *transaction) begin(e deliver.Envelope) *deliver.Fault {
 	if len(to) == 0 && fallback == "" {
 		return &deliver.Fault{Kind: deliver.Refusal, Stage: deliver.AtRcpt, Outcome: t.outcome}
 	}
-	t.predict(to)
+	if t.predict(to); t.rcptSent == 1 && len(to) == 1 {
+		t.conn.predict("DATA")
+		t.dataSent = true
+	}
 	if fault := t.mail(e, to); fault != nil {
 		return fault
 	}
@@ -77,17 +84,19 @@ func checkRecipient(a string) error {
 	return checkAddress(a)
 }
 
-// predict sends RCPT, and DATA after a single one, together with MAIL where that gains something.
+// predict sends as many RCPTs as fit together with the next command, where that gains something.
 func (t *transaction) predict(to []string) {
 	if t.session.local && !t.conn.turns.far() || !t.session.offers("PIPELINING") {
 		return
 	}
+	octets := 0
 	for _, a := range to {
-		t.conn.predict("RCPT TO:<" + a + ">")
-	}
-	if len(to) == 1 {
-		t.conn.predict("DATA")
-		t.dataSent = true
+		cmd := "RCPT TO:<" + a + ">"
+		if octets += len(cmd); octets > maxGroup {
+			return
+		}
+		t.conn.predict(cmd)
+		t.rcptSent++
 	}
 }
 
@@ -118,7 +127,7 @@ func (t *transaction) unpredict(to []string) error {
 	if len(t.conn.ahead) == 0 {
 		return nil
 	}
-	for _, a := range to {
+	for _, a := range to[:t.rcptSent] {
 		t.session.client.Rcpt(a, nil)
 	}
 	_, err := t.noData()
@@ -147,7 +156,12 @@ func (t *transaction) noData() (ended bool, err error) {
 // rcpt offers the recipients; deferred tells that one was refused for now. As in the reference all are offered even so.
 func (t *transaction) rcpt(to []string) (deferred bool, err error) {
 	t.conn.wait(t.limits.Rcpt)
-	for _, a := range to {
+	for i, a := range to {
+		if t.rcptSent > 0 {
+			t.rcptSent--
+		} else {
+			t.predict(to[i+1:])
+		}
 		err := t.session.client.Rcpt(a, nil)
 		if t.conn.err != nil {
 			return deferred, err
