@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"fetchmail/protocols/mailtest"
 	"fetchmail/protocols/mailtest/real"
 )
 
@@ -47,5 +48,54 @@ func TestFetchidsAreReadByBothPrograms(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestAServerThatRefusesUIDsOnceCostsNothing: what is known stays known, and nothing is fetched again or flushed, until the
+// server tells old messages from new ones again.
+func TestAServerThatRefusesUIDsOnceCostsNothing(t *testing.T) {
+	mail := [][]byte{[]byte("Subject: 1\r\n\r\none\r\n"), []byte("Subject: 2\r\n\r\ntwo\r\n")}
+	well, ill := mailtest.NewPOP3(mail...), mailtest.NewPOP3(mail...)
+	ill.NoUIDL = true
+	for _, s := range []*mailtest.POP3{well, ill} {
+		if err := s.Start("127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+	}
+	for _, options := range [][2]string{{"uidl", "keep"}, {"", "keep"}, {"uidl", "keep flush"}, {"uidl", "keep fetchall"}} {
+		for name, bin := range map[string]string{"ours": binary(t), "the reference": real.Reference(t)} {
+			if name != "ours" && strings.Contains(options[1], "flush") {
+				continue // it deletes everything
+			}
+			c := newClient(t, bin)
+			poll := func(s *mailtest.POP3) result {
+				c.rc(t, fmt.Sprintf("poll localhost proto pop3 port %s %s\n user alice there password secret is %s here sslproto '' %s mda \"cat >>%s/got\"\n",
+					s.Port(), options[0], c.user, options[1], c.home))
+				return c.run(t)
+			}
+			if r := poll(well); r.code != 0 {
+				t.Fatalf("%v, %s: %s", options, name, r)
+			}
+			ids := c.read(t, ".fetchids")
+			r, code, fetched := poll(ill), 1, 2
+			if strings.Contains(options[1], "fetchall") {
+				code, fetched = 0, 4
+			} else if !strings.HasSuffix(r.stdout, "2 messages for alice at localhost (38 octets).\n") {
+				t.Errorf("%v, %s: want a count and no more: %s", options, name, r)
+			}
+			if r.code != code {
+				t.Errorf("%v, %s: want exit %d: %s", options, name, code, r)
+			}
+			if got := c.read(t, ".fetchids"); got != ids || ids == "" {
+				t.Errorf("%v, %s: .fetchids was\n%sand is\n%s", options, name, ids, got)
+			}
+			if n := strings.Count(c.read(t, "got"), "Subject:"); n != fetched {
+				t.Errorf("%v, %s: %d messages fetched, want %d", options, name, n, fetched)
+			}
+		}
+	}
+	if n := len(ill.Left("alice")); n != len(mail) {
+		t.Errorf("%d messages are left", n)
 	}
 }

@@ -33,6 +33,13 @@ func (l *Ledger) Account(user, host, folder string) *Account {
 // Known tells whether the UID stands in the file: the message is old.
 func (a *Account) Known(uid string) bool { return a.has(a.known, uid) }
 
+// Empty tells whether no message of the account stands in the file.
+func (a *Account) Empty() bool {
+	a.l.mu.Lock()
+	defer a.l.mu.Unlock()
+	return len(a.known.has) == 0
+}
+
 // UIDs are the messages that stand in the file, in its order.
 func (a *Account) UIDs() []string {
 	a.l.mu.Lock()

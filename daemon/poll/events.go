@@ -36,6 +36,8 @@ type (
 		Total, Seen int
 		Octets      int64 // -1 if not known
 	}
+	// Undecided: the server does not tell old messages from new ones as it did before; nothing is fetched.
+	Undecided struct{ Account }
 	// Reading: the header of a message has come.
 	Reading struct {
 		Account
@@ -123,6 +125,7 @@ type (
 func (Started) event()     {}
 func (Finished) event()    {}
 func (Counted) event()     {}
+func (Undecided) event()   {}
 func (Reading) event()     {}
 func (Body) event()        {}
 func (Progress) event()    {}

@@ -22,6 +22,8 @@ import (
 type Ledger interface {
 	// Known tells that the message was fetched in an earlier poll.
 	Known(uid string) bool
+	// Empty tells that Known knows no message.
+	Empty() bool
 	// Pending tells that an interrupted run has delivered the message and could not delete it.
 	Pending(uid string) bool
 	// Bounced tells that the sender of the message was told of its failure; Bounce records it.

@@ -325,6 +325,10 @@ func (b *box) round(ctx context.Context) error {
 	if b.Rules.Check || l.Total == 0 {
 		return b.leave(ctx)
 	}
+	if b.undecided() {
+		b.Observer.Observe(Undecided{b.Account})
+		return b.leave(ctx)
+	}
 	plan := b.plan()
 	for len(plan) > 0 {
 		n := b.slice(plan)
@@ -363,6 +367,17 @@ func repeated(items []protocols.Item) map[string]bool {
 		}
 	}
 	return twice
+}
+
+// undecided tells that nothing says which messages are old, although there is a record of some: a POP3 server that has UIDs
+// and refuses them for once. As in the reference nothing is fetched then; unlike there, nothing is flushed either.
+func (b *box) undecided() bool {
+	return !b.listing.SeenKnown && !b.Rules.FetchAll && !b.led.Empty()
+}
+
+// unidentified tells that no message of the listing has a UID. What is recorded is not known to be gone then.
+func (b *box) unidentified() bool {
+	return len(b.listing.Items) > 0 && !slices.ContainsFunc(b.listing.Items, func(it protocols.Item) bool { return it.UID != "" })
 }
 
 // count tells how much is there.
@@ -465,7 +480,7 @@ func (b *box) rescue(ctx context.Context, cause error) error {
 // finish brings the ledger in order, after a failure too. What was delivered in a poll that failed and is still on the
 // server counts as seen where UIDs tell what is old; elsewhere its record stays pending, and the next poll deletes it.
 func (b *box) finish(cause error) error {
-	if !b.listed || b.Rules.Check {
+	if !b.listed || b.Rules.Check || b.unidentified() {
 		return nil
 	}
 	if cause != nil && (b.traits.ServerSeen || !b.listing.ByUID) && b.unconfirmed() {

@@ -178,6 +178,7 @@ func (d *delivery) Abort() error { d.note("abort %d", d.num); return nil }
 type book struct{ *world }
 
 func (b book) Known(u string) bool   { return slices.Contains(b.world.known, u) }
+func (b book) Empty() bool           { return len(b.world.known) == 0 }
 func (b book) Pending(u string) bool { return b.pending[u] }
 func (b book) Bounced(u string) bool { return b.bounced[u] }
 func (b book) Bounce(u string) error { b.bounced[u] = true; return nil }

@@ -40,7 +40,7 @@ func evilEvents() []poll.Event {
 		poll.Unavailable{Account: a, Num: 1, Size: 7, Err: err}, poll.Answered{Sink: evil, Status: reply}, poll.Answered{Sink: evil, LMTP: true, Status: reply},
 		poll.NoReceiver{Postmaster: evil}, poll.TextRefused{Sink: evil}, poll.Bounced{To: evil}, poll.Bounced{To: evil, Err: err},
 		poll.Filed{Folder: evil}, poll.Filed{Folder: evil, Err: err}, poll.Restored{Account: a}, poll.Unsent{To: evil, Err: err},
-		poll.Idling{Account: a, Folder: evil, On: true}, poll.Idling{Account: a, Folder: evil}, poll.Warned{Text: evil},
+		poll.Idling{Account: a, Folder: evil, On: true}, poll.Idling{Account: a, Folder: evil}, poll.Warned{Text: evil}, poll.Undecided{Account: a},
 		poll.Failed{Account: a, Sink: evil, Err: &deliver.Fault{Kind: deliver.Unreachable, Err: err, Detail: []string{"name 0: " + evil, evil}}},
 		poll.Failed{Account: a, Sink: evil, Err: &deliver.Fault{Kind: deliver.Local, Err: err}},
 		poll.Failed{Account: a, Err: &poll.DNSError{Label: evil, Host: evil, Err: err}}, poll.Failed{Account: a, Err: &poll.LedgerError{Err: err}},

@@ -149,6 +149,8 @@ func (c *records) trouble(e poll.Event) {
 		c.about("text-refused", slog.LevelWarn, append(c.message, slog.String("sink", e.Sink))...)
 	case poll.Bounced:
 		c.about("bounced", slog.LevelWarn, append(c.message, slog.String("recipient", e.To))...)
+	case poll.Undecided:
+		c.about("undecided", slog.LevelWarn, account(e.Account)...)
 	case poll.Warned:
 		c.about("warning", slog.LevelWarn, c.message...)
 	case poll.Failed:

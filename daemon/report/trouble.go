@@ -32,6 +32,10 @@ func (r *Reporter) trouble(e poll.Event) {
 		r.Complain("Authorization OK on %s@%s", Clean(e.User), Clean(e.Host))
 	case poll.Unsent:
 		r.unsent(e)
+	case poll.Undecided:
+		if r.Explain {
+			r.Complain("the server does not tell which messages of %s@%s are new, as it did before: nothing is fetched", Clean(e.User), Clean(e.Host))
+		}
 	case poll.Warned:
 		r.Complain("%s", Clean(e.Text))
 	case poll.Failed:
