@@ -31,7 +31,6 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 		return nil, &protocols.Fault{Kind: protocols.Config, Err: err}
 	}
 	dial := &wire.Dialer{Timeout: time.Duration(s.Timeout) * time.Second, Plugin: s.Plugin, Label: s.Name, Proxy: proxy(), Trace: show}
-	upgrade := a.upgrade()
 	if a.wrapped() {
 		dial.TLS = policy
 	}
@@ -47,7 +46,7 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 		}
 		return imap.Open(ctx, imap.Options{
 			Dialer: dial, Host: s.Host(), Service: a.service("imap", "imaps"), User: u.Remote, Secret: a.secret,
-			Auth: string(s.Auth), StartTLS: [...]imap.Policy{imap.Never, imap.May, imap.Must}[upgrade], TLS: policy,
+			Auth: string(s.Auth), StartTLS: a.upgrade(), TLS: policy,
 			Keep: u.Keep, FetchAll: u.FetchAll, Known: known, Expunge: u.Expunge, ExpungeSet: u.ExpungeSet,
 			FetchSizeLimit: u.FetchSizeLimit, MoveTo: u.MoveTo, ForceIdle: u.ForceIdle,
 			IdleTimeout: time.Duration(s.IdleTimeout) * time.Second, Trace: show, Warn: rep.Warn,
@@ -56,7 +55,7 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 	_, force := os.LookupEnv("FETCHMAIL_POP3_FORCE_RETR") // even if it is empty
 	return pop3.Open(ctx, pop3.Options{
 		Dialer: dial, Host: s.Host(), Service: a.service("pop3", "pop3s"), User: u.Remote, Secret: a.secret,
-		Auth: string(s.Auth), Protocol: string(p), StartTLS: [...]pop3.Upgrade{pop3.Never, pop3.May, pop3.Must}[upgrade], TLS: policy,
+		Auth: string(s.Auth), Protocol: string(p), StartTLS: a.upgrade(), TLS: policy,
 		Known: a.record(p, "").Known, Keep: u.Keep, FetchAll: u.FetchAll, UIDL: s.UIDL, Say: rep.Say,
 		ForceRETR: force, Trace: show, Warn: rep.Warn,
 	})
@@ -113,32 +112,25 @@ func (a *account) wrapped() bool {
 	return false
 }
 
-// How a plain connection is secured.
-const (
-	never = iota
-	may
-	must
-)
-
 // upgrade decides about STLS and STARTTLS: fetchmail(1), --ssl, --sslproto, --sslcertck. Without any word of the user it
 // must be, but never with APOP; "sslproto ”" forbids it; without sslcertck and sslproto it is used where it is offered.
-func (a *account) upgrade() int {
+func (a *account) upgrade() wire.Upgrade {
 	u := a.user
 	switch u.SSLMode {
 	case "none":
-		return never
+		return wire.Never
 	case "starttls=may":
-		return may
+		return wire.May
 	case "starttls=must":
-		return must
+		return wire.Must
 	}
 	switch {
 	case a.wrapped(), a.server.Protocol == rcfile.APOP, u.SSLProtoSet && u.SSLProto == "":
-		return never
+		return wire.Never
 	case u.SSLProtoSet || u.SSLCertCk || u.SSLFingerprint != "":
-		return must
+		return wire.Must
 	}
-	return may
+	return wire.May
 }
 
 // tls is what the user wants of TLS.

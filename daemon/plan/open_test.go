@@ -3,6 +3,7 @@ package plan
 import (
 	"testing"
 
+	"fetchmail/protocols/wire"
 	"fetchmail/rcfile"
 )
 
@@ -12,18 +13,18 @@ func TestWhenAPlainConnectionIsSecured(t *testing.T) {
 		name  string
 		proto rcfile.Protocol
 		user  rcfile.User
-		want  int
+		want  wire.Upgrade
 	}{
-		{"no word of the user", rcfile.IMAP, rcfile.User{SSLCertCk: true}, must},
-		{"no sslcertck", rcfile.IMAP, rcfile.User{}, may},
-		{"no sslcertck, but a fingerprint", rcfile.IMAP, rcfile.User{SSLFingerprint: "00:11"}, must},
-		{"no sslcertck, but sslproto", rcfile.POP3, rcfile.User{SSLProto: "tls1.2", SSLProtoSet: true}, must},
-		{"sslproto ''", rcfile.POP3, rcfile.User{SSLCertCk: true, SSLProtoSet: true, SSLFingerprint: "00"}, never},
-		{"ssl: wrapped already", rcfile.IMAP, rcfile.User{SSL: true, SSLCertCk: true}, never},
-		{"APOP sends no password", rcfile.APOP, rcfile.User{SSLCertCk: true}, never},
-		{"sslmode wins", rcfile.APOP, rcfile.User{SSLMode: "starttls=must"}, must},
-		{"sslmode starttls=may", rcfile.IMAP, rcfile.User{SSLMode: "starttls=may", SSLCertCk: true}, may},
-		{"sslmode none", rcfile.IMAP, rcfile.User{SSLMode: "none", SSLCertCk: true}, never},
+		{"no word of the user", rcfile.IMAP, rcfile.User{SSLCertCk: true}, wire.Must},
+		{"no sslcertck", rcfile.IMAP, rcfile.User{}, wire.May},
+		{"no sslcertck, but a fingerprint", rcfile.IMAP, rcfile.User{SSLFingerprint: "00:11"}, wire.Must},
+		{"no sslcertck, but sslproto", rcfile.POP3, rcfile.User{SSLProto: "tls1.2", SSLProtoSet: true}, wire.Must},
+		{"sslproto ''", rcfile.POP3, rcfile.User{SSLCertCk: true, SSLProtoSet: true, SSLFingerprint: "00"}, wire.Never},
+		{"ssl: wrapped already", rcfile.IMAP, rcfile.User{SSL: true, SSLCertCk: true}, wire.Never},
+		{"APOP sends no password", rcfile.APOP, rcfile.User{SSLCertCk: true}, wire.Never},
+		{"sslmode wins", rcfile.APOP, rcfile.User{SSLMode: "starttls=must"}, wire.Must},
+		{"sslmode starttls=may", rcfile.IMAP, rcfile.User{SSLMode: "starttls=may", SSLCertCk: true}, wire.May},
+		{"sslmode none", rcfile.IMAP, rcfile.User{SSLMode: "none", SSLCertCk: true}, wire.Never},
 	} {
 		a := &account{server: &rcfile.Server{Protocol: tt.proto}, user: &tt.user}
 		if got := a.upgrade(); got != tt.want {

@@ -79,7 +79,7 @@ func (a *account) unsupported() error {
 func (a *account) client(rep *report.Reporter, service string) esmtp.Options {
 	s := a.server
 	o := esmtp.Options{Host: s.Host(), Service: service, Label: s.Name, Helo: a.HostName, Protocol: string(s.Protocol), Warn: rep.Warn,
-		StartTLS: [...]esmtp.Upgrade{esmtp.Never, esmtp.May, esmtp.Must}[a.pushUpgrade()]}
+		StartTLS: a.pushUpgrade()}
 	var show wire.Trace
 	if rep.Verbose > 0 {
 		show = func(d wire.Dir, text string) { rep.Trace(o.Protocol, byte(d), text) }
@@ -95,10 +95,10 @@ func (a *account) client(rep *report.Reporter, service string) esmtp.Options {
 
 // pushUpgrade decides about STARTTLS with ETRN and ODMR. The reference never uses it there, so that the defaults of other
 // protocols would break what works; but whoever asks for TLS gets it, or an error.
-func (a *account) pushUpgrade() int {
+func (a *account) pushUpgrade() wire.Upgrade {
 	u := a.user
 	if u.SSLMode == "" && (u.SSLProto == "" || strings.EqualFold(u.SSLProto, "auto")) && u.SSLFingerprint == "" {
-		return never
+		return wire.Never
 	}
 	return a.upgrade()
 }

@@ -12,15 +12,6 @@ import (
 	"fetchmail/protocols/wire"
 )
 
-// Upgrade says whether a plain connection is secured with STARTTLS.
-type Upgrade int
-
-const (
-	Never Upgrade = iota
-	May           // where it is offered
-	Must
-)
-
 // Options are what a session needs.
 type Options struct {
 	Dialer   *wire.Dialer
@@ -28,7 +19,7 @@ type Options struct {
 	Service  string // port number or name of /etc/services
 	Label    string // what the server is called in messages: the poll name
 	Helo     string // our name
-	StartTLS Upgrade
+	StartTLS wire.Upgrade
 	TLS      *wire.TLS
 	// Trace takes the lines that -v shows, with the name of the protocol; nil is off.
 	Trace func(protocol string, d wire.Dir, text string)
@@ -103,9 +94,9 @@ func (s *Session) ehlo() error {
 func (s *Session) secure(ctx context.Context) error {
 	const op = "STARTTLS"
 	switch {
-	case s.o.StartTLS == Never || s.conn.TLSState() != nil:
+	case s.o.StartTLS == wire.Never || s.conn.TLSState() != nil:
 		return nil
-	case !s.Offers(op) && s.o.StartTLS == May:
+	case !s.Offers(op) && s.o.StartTLS == wire.May:
 		return nil
 	case !s.Offers(op):
 		return &protocols.Fault{Kind: protocols.Socket, Phase: protocols.Securing, Op: op, Err: errors.New("not offered"),

@@ -155,14 +155,14 @@ func withTLS(t *testing.T) (change func(*mailtest.Push), policy *wire.TLS) {
 // SECURITY: what was offered before TLS is forgotten.
 func TestSTARTTLS(t *testing.T) {
 	change, policy := withTLS(t)
-	for _, upgrade := range []esmtp.Upgrade{esmtp.Never, esmtp.May, esmtp.Must} {
+	for _, upgrade := range []wire.Upgrade{wire.Never, wire.May, wire.Must} {
 		p := newPlace(t, func(s *mailtest.Push) { change(s); s.Secured = []string{"AUTH PLAIN"} })
 		p.o.StartTLS, p.o.TLS = upgrade, policy
 		s, err := esmtp.Open(t.Context(), p.o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		secure := upgrade != esmtp.Never
+		secure := upgrade != wire.Never
 		if s.Offers("ATRN") == secure || slices.Contains(s.Params("AUTH"), "PLAIN") != secure || (s.Conn().TLSState() != nil) != secure {
 			t.Errorf("policy %d: offers %v, TLS %v", upgrade, s.Params("AUTH"), s.Conn().TLSState() != nil)
 		}
@@ -193,7 +193,7 @@ func TestNothingIsSaidInClearThatWasToBeProtected(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPlace(t, tt.change)
-			p.o.StartTLS, p.o.TLS = esmtp.Must, tt.policy
+			p.o.StartTLS, p.o.TLS = wire.Must, tt.policy
 			if tt.act != nil {
 				p.On("STARTTLS", tt.act)
 			}

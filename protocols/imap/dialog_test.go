@@ -67,7 +67,7 @@ func dialogOptions(t *testing.T, addr *net.TCPAddr, words []string) Options {
 			o.ExpungeSet = true
 			o.Expunge, _ = strconv.Atoi(value)
 		case "starttls":
-			o.StartTLS = map[string]Policy{"may": May, "must": Must}[value]
+			o.StartTLS = map[string]wire.Upgrade{"may": wire.May, "must": wire.Must}[value]
 		default:
 			t.Fatalf("unknown option %q", word)
 		}

@@ -152,9 +152,9 @@ func TestLoginsOnDovecot(t *testing.T) {
 		{"PLAIN", open, func(o *Options, _ *wire.TLS) { o.Auth = "plain" }, 0},
 		{"SCRAM", open, func(o *Options, _ *wire.TLS) { o.Auth = "scram" }, 0},
 		{"no TLS where it must be", strict, func(o *Options, _ *wire.TLS) {}, protocols.Auth},
-		{"STARTTLS", strict, func(o *Options, p *wire.TLS) { o.StartTLS, o.TLS = Must, p }, 0},
-		{"STARTTLS if possible", strict, func(o *Options, p *wire.TLS) { o.StartTLS, o.TLS = May, p }, 0},
-		{"STARTTLS, unknown authority", strict, func(o *Options, p *wire.TLS) { p.CertFile = "/dev/null"; o.StartTLS, o.TLS = Must, p }, protocols.Socket},
+		{"STARTTLS", strict, func(o *Options, p *wire.TLS) { o.StartTLS, o.TLS = wire.Must, p }, 0},
+		{"STARTTLS if possible", strict, func(o *Options, p *wire.TLS) { o.StartTLS, o.TLS = wire.May, p }, 0},
+		{"STARTTLS, unknown authority", strict, func(o *Options, p *wire.TLS) { p.CertFile = "/dev/null"; o.StartTLS, o.TLS = wire.Must, p }, protocols.Socket},
 		{"TLS", strict, func(o *Options, p *wire.TLS) { o.Dialer.TLS, o.Service = p, strconv.Itoa(strict.IMAPS) }, 0},
 		{"TLS, wrong name", strict, func(o *Options, p *wire.TLS) {
 			p.ServerName, o.Dialer.TLS, o.Service = "other.example.org", p, strconv.Itoa(strict.IMAPS)

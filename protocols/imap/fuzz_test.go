@@ -178,7 +178,7 @@ func FuzzWelcome(f *testing.F) {
 	f.Add([]byte("* OK hi\r\nA0001 OK\r\n+ \r\n+ \r\nA0002 OK\r\n"), "us\r\ner", "p\"\\")
 	f.Fuzz(func(t *testing.T, text []byte, user, secret string) {
 		g := &guest{conn: tapeConn(text), o: Options{Dialer: &wire.Dialer{}, Host: "h", Service: "143", User: user,
-			Secret: auth.Fixed(secret), StartTLS: May}.withDefaults()}
+			Secret: auth.Fixed(secret), StartTLS: wire.May}.withDefaults()}
 		shown := strings.Builder{}
 		g.o.Trace = func(d wire.Dir, line string) {
 			if d == wire.Sent {

@@ -271,10 +271,10 @@ func (g *guest) capability() error {
 // secure brings the connection under TLS by STARTTLS, as the policy wants it (RFC 3501, section 6.2.1). What the server
 // said before is forgotten.
 func (g *guest) secure(ctx context.Context) error {
-	if g.o.Dialer.TLS == nil && g.o.StartTLS == Never && g.has("STARTTLS") {
+	if g.o.Dialer.TLS == nil && g.o.StartTLS == wire.Never && g.has("STARTTLS") {
 		g.note("WARNING: server offered STARTTLS but sslproto '' given.")
 	}
-	if g.o.Dialer.TLS != nil || g.o.StartTLS == Never || g.o.StartTLS == May && (g.preauth || !g.has("STARTTLS")) {
+	if g.o.Dialer.TLS != nil || g.o.StartTLS == wire.Never || g.o.StartTLS == wire.May && (g.preauth || !g.has("STARTTLS")) {
 		return nil
 	}
 	if g.preauth { // nothing that such a server says can be trusted: RFC 8314, NO STARTTLS
@@ -287,7 +287,7 @@ func (g *guest) secure(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return g.insecure(err)
-	case !a.ok() && g.o.StartTLS == May: // a clear no; all else may be an attack
+	case !a.ok() && g.o.StartTLS == wire.May: // a clear no; all else may be an attack
 		g.note("opportunistic upgrade to TLS failed, trying to continue")
 		return nil
 	case !a.ok():

@@ -7,18 +7,6 @@ import (
 	"fetchmail/protocols/wire"
 )
 
-// Policy says whether a plain connection is to be secured by STARTTLS.
-type Policy int
-
-const (
-	// Never: STARTTLS is not used.
-	Never Policy = iota
-	// May: it is used if the server offers it; a refusal is passed over.
-	May
-	// Must: without it nothing is sent that is worth protecting.
-	Must
-)
-
 // Options are what a Session needs to know of the user's settings. Numbers that are 0 stand for the defaults.
 type Options struct {
 	Dialer  *wire.Dialer // its TLS, if set, wraps the connection at once; then StartTLS is not looked at
@@ -28,7 +16,7 @@ type Options struct {
 	Secret  auth.Secret // nil if there is none
 	Auth    string      // value of the option auth; "" is any
 
-	StartTLS Policy
+	StartTLS wire.Upgrade
 	TLS      *wire.TLS // for STARTTLS
 
 	Keep     bool // messages stay: nothing is expunged before it is looked at

@@ -53,7 +53,7 @@ func dialogOptions(t *testing.T, addr *net.TCPAddr, words []string) pop3.Options
 		case "password":
 			o.Secret = auth.Fixed(value)
 		case "stls":
-			o.StartTLS = map[string]pop3.Upgrade{"may": pop3.May, "must": pop3.Must}[value]
+			o.StartTLS = map[string]wire.Upgrade{"may": wire.May, "must": wire.Must}[value]
 		case "known":
 			known := strings.Split(value, ",")
 			o.Known = func(uid string) bool { return slices.Contains(known, uid) }

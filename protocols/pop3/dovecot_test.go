@@ -56,7 +56,7 @@ func TestSessionContractOnDovecot(t *testing.T) {
 		{"plain", func(*pop3.Options) {}},
 		{"one by one", func(o *pop3.Options) { o.Window = 1 }},
 		{"STLS", func(o *pop3.Options) {
-			o.StartTLS, o.TLS = pop3.Must, &wire.TLS{CheckCert: true, CertFile: d.CA}
+			o.StartTLS, o.TLS = wire.Must, &wire.TLS{CheckCert: true, CertFile: d.CA}
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

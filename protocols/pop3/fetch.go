@@ -15,19 +15,21 @@ import (
 
 // request is a command of the pipeline: TOP or RETR, or DELE.
 type request struct {
-	item protocols.Item
-	dele bool
+	item    protocols.Item
+	dele    bool
+	command string
 }
 
-func (s *Session) commandOf(r request) string {
-	n := strconv.Itoa(r.item.Num)
-	switch {
-	case r.dele:
-		return "DELE " + n
-	case s.retr:
-		return "RETR " + n
+// length is that of the command in bytes, with its line end.
+func (r request) length() int { return len(r.command) + 2 }
+
+// get asks for a whole message.
+func (s *Session) get(it protocols.Item) request {
+	n := strconv.Itoa(it.Num)
+	if s.retr {
+		return request{item: it, command: "RETR " + n}
 	}
-	return "TOP " + n + " 99999999"
+	return request{item: it, command: "TOP " + n + " 99999999"}
 }
 
 // window is how many messages may be under way.
@@ -77,7 +79,7 @@ func (s *Session) stream(items []protocols.Item, yield func(*protocols.Message, 
 				if s.listFault != nil && items[next].Num >= s.listFrom {
 					break
 				}
-				s.queue = append(s.queue, request{item: items[next]})
+				s.queue = append(s.queue, s.get(items[next]))
 				s.gets++
 			}
 		}
@@ -176,11 +178,11 @@ func (s *Session) answer() (request, error) {
 	r := s.queue[0]
 	_, err := s.lib.ReadOne()
 	if err != nil {
-		err = s.fault(protocols.Fetching, s.commandOf(r))
+		err = s.fault(protocols.Fetching, r.command)
 	}
 	s.queue = s.queue[1:]
 	s.sent--
-	s.ahead -= s.lengthOf(r)
+	s.ahead -= r.length()
 	if !r.dele {
 		s.gets--
 		s.flying--
@@ -189,25 +191,11 @@ func (s *Session) answer() (request, error) {
 	switch {
 	case err != nil && s.line.err == nil && s.line.kind == garbage && s.sent > 0:
 		// What belongs to which request cannot be told any more.
-		f := err.(*protocols.Fault)
 		s.line.err = errNoAnswer
-		return r, f
 	case r.dele && err == nil:
 		s.deleted = append(s.deleted, r.item)
 	}
 	return r, err
-}
-
-// lengthOf is the length of a command in bytes, with its line end.
-func (s *Session) lengthOf(r request) int {
-	n := len("DELE 1\r\n")
-	if !r.dele && !s.retr {
-		n = len("TOP 1 99999999\r\n")
-	}
-	for num := r.item.Num; num > 9; num /= 10 {
-		n++
-	}
-	return n
 }
 
 // send sends what may be under way of the queue, so that there is at least one request to be answered. Without
@@ -220,16 +208,16 @@ func (s *Session) send() error {
 		return nil // larger batches make fewer round trips
 	}
 	if s.sent == 0 {
-		if err := s.inTurn(protocols.Fetching, s.commandOf(s.queue[0])); err != nil {
+		if err := s.inTurn(protocols.Fetching, s.queue[0].command); err != nil {
 			return err
 		}
 	}
 	s.line.held = true
 	for s.sent < len(s.queue) && s.mayGo(s.queue[s.sent]) {
 		r := s.queue[s.sent]
-		s.lib.Send(s.commandOf(r))
+		s.lib.Send(r.command)
 		s.sent++
-		s.ahead += s.lengthOf(r)
+		s.ahead += r.length()
 		if r.dele {
 			s.marked = true
 		} else {
@@ -247,7 +235,7 @@ func (s *Session) mayGo(r request) bool {
 	switch {
 	case s.sent == 0:
 		return true
-	case s.window() == 1 || s.ahead+s.lengthOf(r) > maxAhead:
+	case s.window() == 1 || s.ahead+r.length() > maxAhead:
 		return false
 	}
 	return r.dele || s.flying == 0 || s.octets+max(r.item.Size, 0) <= s.o.WindowOctets
@@ -255,7 +243,7 @@ func (s *Session) mayGo(r request) bool {
 
 // message reads the header of a message whose text begins.
 func (s *Session) message(r request) (*protocols.Message, error) {
-	t := s.newText(protocols.InMessage, s.commandOf(r))
+	t := s.newText(protocols.InMessage, r.command)
 	s.open = t
 	m := &protocols.Message{Item: r.item, HeaderSize: -1, BodySize: -1, Body: t, Close: func() error {
 		if s.open != t {
@@ -269,7 +257,7 @@ func (s *Session) message(r request) (*protocols.Message, error) {
 		s.head = nil
 	}
 	if err == errLongHeader {
-		return unavailable(r.item), &protocols.Fault{Kind: protocols.Unavailable, Phase: protocols.InMessage, Op: s.commandOf(r), Err: err}
+		return unavailable(r.item), &protocols.Fault{Kind: protocols.Unavailable, Phase: protocols.InMessage, Op: r.command, Err: err}
 	}
 	if err != nil {
 		return nil, err
@@ -340,7 +328,7 @@ func (s *Session) settle() error {
 		case r.dele && err != nil && first == nil:
 			first = err
 		case !r.dele && err == nil:
-			if err := s.newText(protocols.Fetching, s.commandOf(r)).skip(); err != nil {
+			if err := s.newText(protocols.Fetching, r.command).skip(); err != nil {
 				return err
 			}
 		}
@@ -355,12 +343,13 @@ func (s *Session) doubtful(it protocols.Item) bool {
 
 // Delete implements protocols.Session. The DELE goes out with the next commands.
 func (s *Session) Delete(ctx context.Context, it protocols.Item) error {
+	command := "DELE " + strconv.Itoa(it.Num)
 	if s.ended || s.line.err != nil {
-		return s.fault(protocols.Fetching, "DELE "+strconv.Itoa(it.Num))
+		return s.fault(protocols.Fetching, command)
 	}
 	if s.doubtful(it) && !s.fetched[it.Num] {
 		return nil
 	}
-	s.queue = append(s.queue, request{item: it, dele: true})
+	s.queue = append(s.queue, request{item: it, dele: true, command: command})
 	return nil
 }

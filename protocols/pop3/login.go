@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"net/netip"
 	"strings"
 
 	gopop3 "github.com/knadh/go-pop3"
@@ -15,67 +15,64 @@ import (
 	"fetchmail/protocols/wire"
 )
 
-// errAgain says that a new connection is worth trying, without what has just failed.
+// errAgain says that a new connection is worth trying, without CAPA.
 var errAgain = errors.New("a new connection is needed")
-
-// attempt is what is tried on one connection.
-type attempt struct {
-	capa bool // CAPA may be sent
-	stls Upgrade
-}
 
 // Open connects, secures the connection and logs in. Every error is a *protocols.Fault.
 //
 // A server that refuses CAPA, or hangs up there, gets a new connection without it.
 func Open(ctx context.Context, o Options) (*Session, error) {
 	o.setDefaults()
-	try := attempt{capa: true, stls: o.StartTLS}
-	for {
-		s := &Session{o: o}
-		next, err := s.begin(ctx, try)
-		if err == nil {
-			return s, nil
-		}
-		s.Close()
-		if !errors.Is(err, errAgain) || next == try || ctx.Err() != nil {
-			return nil, err
-		}
-		if o.Trace != nil {
-			o.warn("Repoll immediately on " + o.User + "@" + o.Host)
-		}
-		try = next
+	s, err := begin(ctx, o, true)
+	if !errors.Is(err, errAgain) || ctx.Err() != nil {
+		return s, err
 	}
+	if o.Trace != nil {
+		o.warn("Repoll immediately on " + o.User + "@" + o.Host)
+	}
+	o.StartTLS = wire.Never
+	return begin(ctx, o, false)
 }
 
-// begin makes the session ready; with errAgain it says what to try next.
-func (s *Session) begin(ctx context.Context, try attempt) (attempt, error) {
-	if err := s.connect(ctx); err != nil {
-		return try, err
+// begin opens a session, in which CAPA may be sent or not.
+func begin(ctx context.Context, o Options, capa bool) (*Session, error) {
+	s := &Session{o: o}
+	err := s.connect(ctx)
+	if err == nil {
+		err = s.enterMailbox(ctx, capa)
 	}
-	early := try.capa && (try.stls != Never || auth.AsksCapabilities(s.o.dialect(), s.o.Auth))
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// enterMailbox goes from the greeting to the transaction state.
+func (s *Session) enterMailbox(ctx context.Context, capa bool) error {
+	early := capa && (s.o.StartTLS != wire.Never || auth.AsksCapabilities(s.o.dialect(), s.o.Auth))
 	if early {
-		if err := s.capa(protocols.LoggingIn); err != nil {
-			return s.withoutCapa(try, err)
+		if err := s.capa(); err != nil {
+			return s.withoutCapa(err)
 		}
-		if s.caps.stls && s.o.StartTLS == Never && s.o.Dialer.TLS == nil {
+		if s.caps.stls && s.o.StartTLS == wire.Never && s.o.Dialer.TLS == nil {
 			s.o.note(s.o.Host + ": WARNING: server offered STLS, but sslproto '' given.")
 		}
 	}
-	if try.stls == Must || try.stls == May && s.caps.stls {
-		if next, err := s.secure(ctx, try); err != nil {
-			return next, err
+	if s.o.StartTLS == wire.Must || s.o.StartTLS == wire.May && s.caps.stls {
+		if err := s.secure(ctx); err != nil {
+			return err
 		}
 	}
 	if err := s.login(ctx); err != nil {
-		return try, err
+		return err
 	}
-	if try.capa && !early {
-		if err := s.capa(protocols.LoggingIn); err != nil && s.line.err != nil {
-			return s.withoutCapa(try, err)
+	if capa && !early {
+		if err := s.capa(); err != nil && s.line.err != nil {
+			return s.withoutCapa(err)
 		}
 	}
-	s.ready = true
-	return try, nil
+	return nil
 }
 
 // connect dials and reads the greeting.
@@ -108,44 +105,34 @@ func (s *Session) connect(ctx context.Context) error {
 }
 
 // capa asks for the capabilities: RFC 2449, section 5.
-func (s *Session) capa(phase protocols.Phase) error {
+func (s *Session) capa() error {
+	const op = "CAPA"
 	s.caps = capabilities{}
-	if _, err := s.command(phase, "CAPA"); err != nil {
+	if _, err := s.command(protocols.LoggingIn, op); err != nil {
 		return err
 	}
 	const maxCapabilities = 1000 // lines
-	err := s.lines(phase, "CAPA", maxCapabilities, func(line []byte) { s.caps.add(string(line)) })
-	if err == nil {
-		s.caps.asked = true
-	}
-	return err
+	return s.lines(protocols.LoggingIn, op, maxCapabilities, func(line []byte) { s.caps.add(string(line)) })
 }
 
-// withoutCapa says how to go on after a failed CAPA.
-func (s *Session) withoutCapa(try attempt, err error) (attempt, error) {
+// withoutCapa is the fault of a failed CAPA; errAgain is in it if a new connection may do better.
+func (s *Session) withoutCapa(err error) error {
 	f := protocols.AsFault(err)
 	switch {
-	case f.Kind == protocols.Timeout:
-		return try, err
-	case try.stls == Must && s.line.err != nil:
-		return try, err
-	case try.stls == Must:
+	case f.Kind == protocols.Timeout, s.o.StartTLS == wire.Must && s.line.err != nil:
+		return f
+	case s.o.StartTLS == wire.Must:
 		f.Kind = protocols.Auth
 		f.Detail = []string{"STLS is mandatory for this session, but server refused CAPA command.",
 			"CAPA command support is, however, necessary for STLS."}
-		return try, f
+		return f
 	}
-	return attempt{stls: Never}, again{f}
+	return fmt.Errorf("%w: %w", errAgain, f)
 }
-
-// again is a fault that a new connection may cure.
-type again struct{ *protocols.Fault }
-
-func (a again) Unwrap() []error { return []error{errAgain, a.Fault} }
 
 // secure asks for TLS: RFC 2595, section 4. What was known before is forgotten, and CAPA asked again. As in the
 // reference its failure is one of the login.
-func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
+func (s *Session) secure(ctx context.Context) error {
 	const op = "STLS"
 	if _, err := s.command(protocols.LoggingIn, op); err != nil {
 		f := protocols.AsFault(err)
@@ -155,14 +142,14 @@ func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 		}
 		switch {
 		case f.Kind == protocols.Timeout:
-			return try, f
-		case try.stls == May && s.line.err == nil && s.line.kind == refused: // a clear no; all else may be an attack
+			return f
+		case s.o.StartTLS == wire.May && s.line.err == nil && s.line.kind == refused: // a clear no; all else may be an attack
 			s.o.note(s.conn.Host() + ": opportunistic upgrade to TLS failed, trying to continue.")
-			return try, nil
+			return nil
 		}
 		f.Kind = protocols.Socket
 		f.Detail = []string{s.conn.Host() + ": upgrade to TLS failed."}
-		return try, f
+		return f
 	}
 	if err := s.conn.StartTLS(ctx, s.o.TLS); err != nil {
 		s.line.err = err
@@ -174,21 +161,20 @@ func (s *Session) secure(ctx context.Context, try attempt) (attempt, error) {
 		} else {
 			f.Detail = []string{s.conn.Host() + ": upgrade to TLS failed."}
 		}
-		return try, f // TLS that fails is no reason to send the password in clear
+		return f // TLS that fails is no reason to send the password in clear
 	}
 	s.o.note(s.conn.Host() + ": upgrade to TLS succeeded.")
-	s.caps = capabilities{}
-	if err := s.capa(protocols.LoggingIn); err != nil && s.line.err != nil {
-		return try, err
+	if err := s.capa(); err != nil && s.line.err != nil {
+		return err
 	}
-	return try, nil
+	return nil
 }
 
 // login tries the ways that auth has chosen, once more if the secret can be had anew.
 func (s *Session) login(ctx context.Context) error {
 	choice := auth.Choose(auth.Offer{
 		Protocol: s.o.dialect(), Auth: s.o.Auth, Host: s.conn.Host(), Mechs: s.caps.mechanisms, SASLIR: true,
-		Secure: s.private(), TLS: s.conn.TLSState() != nil, Ticket: auth.HasTicket,
+		Secure: s.conn.Private(), TLS: s.conn.TLSState() != nil, Ticket: auth.HasTicket,
 	})
 	for _, n := range choice.Notes {
 		s.o.warn(n)
@@ -215,15 +201,6 @@ func (s *Session) login(ctx context.Context) error {
 		return f
 	}
 	return nil
-}
-
-// private tells whether nobody can listen.
-func (s *Session) private() bool {
-	if s.conn.TLSState() != nil || s.o.Dialer.Plugin != "" {
-		return true
-	}
-	ip, err := netip.ParseAddr(s.conn.PeerIP())
-	return err == nil && ip.IsLoopback()
 }
 
 // secret gets the password if one of the ways needs it.

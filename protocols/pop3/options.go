@@ -5,18 +5,6 @@ import (
 	"fetchmail/protocols/wire"
 )
 
-// Upgrade is the policy for STLS.
-type Upgrade int
-
-const (
-	// Never leaves the connection as it is: sslproto "", or TLS from the start.
-	Never Upgrade = iota
-	// May uses TLS if the server offers it, and goes on in clear if it does not come about.
-	May
-	// Must sends no name and no password in clear.
-	Must
-)
-
 // Options say which mailbox is opened and how. The zero value of everything from Auth on is useful.
 type Options struct {
 	Dialer  *wire.Dialer
@@ -27,7 +15,7 @@ type Options struct {
 
 	Auth     string // value of the option auth; "" is any
 	Protocol string // "POP3" (also ""), "APOP", "RPOP" or "SDPS": fetchmail(1), --proto
-	StartTLS Upgrade
+	StartTLS wire.Upgrade
 	TLS      *wire.TLS // for STLS; nil is the zero value of wire.TLS with CheckCert set
 
 	Known     func(uid string) bool // UIDs that earlier sessions have fetched; nil: none

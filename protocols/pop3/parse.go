@@ -55,7 +55,6 @@ func number(b []byte) (int, bool) {
 
 // capabilities are what the server says in its answer to CAPA (RFC 2449).
 type capabilities struct {
-	asked      bool // the server has answered CAPA
 	stls       bool
 	pipelining bool
 	mechanisms []string // of SASL, in capitals

@@ -25,7 +25,6 @@ type Session struct {
 	caps     capabilities
 	greeting string
 	retr     bool            // RETR in place of TOP
-	ready    bool            // logged in
 	ended    bool            // after Commit or Close
 	ctx      context.Context // of the operation that is going on
 

@@ -14,7 +14,7 @@ import (
 )
 
 // secured is a server that offers STLS, options that trust it, and the policy.
-func secured(t *testing.T, policy pop3.Upgrade) (*mailtest.POP3, pop3.Options) {
+func secured(t *testing.T, policy wire.Upgrade) (*mailtest.POP3, pop3.Options) {
 	ca := mailtest.NewCA(t, "test CA")
 	s := mailtest.NewPOP3(mailtest.Letters(2)...)
 	s.TLS = ca.Issue(t, mailtest.CertSpec{CommonName: "127.0.0.1", IPs: []net.IP{net.IPv4(127, 0, 0, 1)}}).Config()
@@ -26,7 +26,7 @@ func secured(t *testing.T, policy pop3.Upgrade) (*mailtest.POP3, pop3.Options) {
 
 // RFC 2595, section 4: what was learned before TLS is forgotten.
 func TestCapabilitiesFromBeforeTLSAreForgotten(t *testing.T) {
-	s, o := secured(t, pop3.Must)
+	s, o := secured(t, wire.Must)
 	s.Once("CAPA", mailtest.POP3Reply("+OK", "STLS", "PIPELINING", "SASL CRAM-MD5", "."))
 	if _, _, err := fetchAndDelete(t.Context(), o); err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestNoCredentialsLeaveWithoutTLSWhenItMustBe(t *testing.T) {
 		{"nothing but +OK", mailtest.POP3Reply("+OK")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, o := secured(t, pop3.Must)
+			s, o := secured(t, wire.Must)
 			o.Dialer = &wire.Dialer{Timeout: 500e6}
 			s.On("STLS", c.act)
 			_, err := pop3.Open(t.Context(), o)
@@ -68,7 +68,7 @@ func TestNoCredentialsLeaveWithoutTLSWhenItMustBe(t *testing.T) {
 }
 
 func TestInjectedBytesEndTheSessionUnderEveryPolicy(t *testing.T) {
-	for _, policy := range []pop3.Upgrade{pop3.May, pop3.Must} {
+	for _, policy := range []wire.Upgrade{wire.May, wire.Must} {
 		s, o := secured(t, policy)
 		s.On("STLS", mailtest.POP3Raw("+OK\r\n+OK injected\r\n"))
 		if _, err := pop3.Open(t.Context(), o); !errors.Is(err, wire.ErrInjected) || kindOf(err) != protocols.Socket {
@@ -82,7 +82,7 @@ func TestInjectedBytesEndTheSessionUnderEveryPolicy(t *testing.T) {
 
 // An optional upgrade that fails by the certificate must not end in a password in clear.
 func TestRefusedCertificateIsNoReasonForClearText(t *testing.T) {
-	s, o := secured(t, pop3.May)
+	s, o := secured(t, wire.May)
 	for name, policy := range map[string]*wire.TLS{
 		"fingerprint": {Fingerprint: strings.Repeat("00:", 31) + "00"}, "chain": {CheckCert: true},
 		"name": {CheckCert: true, CertFile: o.TLS.CertFile, CommonName: "elsewhere.example.net"},
@@ -102,7 +102,7 @@ func TestRefusedCertificateIsNoReasonForClearText(t *testing.T) {
 }
 
 func TestPipeliningUnderTLS(t *testing.T) {
-	s, o := secured(t, pop3.Must)
+	s, o := secured(t, wire.Must)
 	s.Caps = append(s.Caps, "PIPELINING")
 	for _, raw := range mailtest.Letters(300) {
 		s.Put("alice", mailtest.POP3Mail{Raw: raw})

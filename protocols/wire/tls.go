@@ -47,6 +47,18 @@ type TLS struct {
 	Now func() time.Time
 }
 
+// Upgrade says whether a plain connection is brought under TLS by STARTTLS or STLS.
+type Upgrade int
+
+const (
+	// Never leaves the connection as it is.
+	Never Upgrade = iota
+	// May uses TLS if the server offers it, and goes on in clear if it refuses.
+	May
+	// Must sends nothing in clear that is worth protecting.
+	Must
+)
+
 // TLSError says why a TLS connection was not made.
 type TLSError struct {
 	// Lines are for standard error, in the reference's words, without prefix and line end.
