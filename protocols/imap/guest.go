@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"fetchmail/protocols"
@@ -204,16 +205,7 @@ func (g *guest) skipLiterals(line []byte) error {
 }
 
 // has tells whether the server has a capability.
-func (g *guest) has(name string) bool { return hasCap(g.caps, name) }
-
-func hasCap(caps []string, name string) bool {
-	for _, c := range caps {
-		if c == name {
-			return true
-		}
-	}
-	return false
-}
+func (g *guest) has(name string) bool { return slices.Contains(g.caps, name) }
 
 // greeting reads the server's first line. BYE, NO and BAD end the session. A line that is no IMAP at all is passed
 // over, as the reference does, but then the server has to prove by its capabilities that it speaks IMAP.

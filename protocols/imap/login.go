@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -27,7 +26,7 @@ func (g *guest) login(ctx context.Context) error {
 		if err != nil {
 			return g.noSecret(err)
 		}
-		err = g.try(ctx, way, secret)
+		err = g.try(way, secret)
 		if err == nil {
 			return nil
 		}
@@ -58,7 +57,7 @@ func (g *guest) onceMore(ctx context.Context, way auth.Way, refused string) (tri
 	if err != nil || !ok {
 		return false, nil
 	}
-	err = g.try(ctx, way, secret)
+	err = g.try(way, secret)
 	var no *auth.Refusal
 	if errors.As(err, &no) {
 		return true, &protocols.Fault{Kind: protocols.Auth, Phase: protocols.LoggingIn, Op: no.Mech, Reply: no.Reply, Err: no.Err}
@@ -68,11 +67,9 @@ func (g *guest) onceMore(ctx context.Context, way auth.Way, refused string) (tri
 
 // offer tells the chooser what it must know of the server.
 func (g *guest) offer() auth.Offer {
-	o := auth.Offer{Protocol: auth.IMAP, Auth: g.o.Auth, Host: g.o.Host, SASLIR: g.has("SASL-IR"),
-		LoginDisabled: g.has("LOGINDISABLED"), TLS: g.conn.TLSState() != nil, Ticket: auth.HasTicket}
-	o.Secure = o.TLS || g.o.Dialer.Plugin != "" || loopback(g.conn.PeerIP())
-	o.Mechs = g.mechanisms()
-	return o
+	return auth.Offer{Protocol: auth.IMAP, Auth: g.o.Auth, Host: g.o.Host, SASLIR: g.has("SASL-IR"),
+		LoginDisabled: g.has("LOGINDISABLED"), Secure: g.conn.Private(), TLS: g.conn.TLSState() != nil, Ticket: auth.HasTicket,
+		Mechs: g.mechanisms()}
 }
 
 // mechanisms are those that the server offers.
@@ -104,7 +101,7 @@ func (g *guest) noSecret(err error) error {
 }
 
 // try logs in one way. A server's no is an *auth.Refusal.
-func (g *guest) try(ctx context.Context, way auth.Way, secret string) error {
+func (g *guest) try(way auth.Way, secret string) error {
 	g.mask.Add(secret)
 	switch way.Kind {
 	case auth.None:
@@ -257,10 +254,4 @@ func (g *guest) leave() {
 		g.conn.SetTimeout(byeTime)
 		_, _ = g.command("LOGOUT")
 	}
-}
-
-// loopback tells whether an address is of this machine.
-func loopback(ip string) bool {
-	a, err := netip.ParseAddr(ip)
-	return err == nil && a.IsLoopback()
 }

@@ -110,7 +110,7 @@ func newSession(ctx context.Context, o Options, g *guest) *Session {
 	return s
 }
 
-func (s *Session) has(name string) bool { return hasCap(s.caps, name) }
+func (s *Session) has(name string) bool { return slices.Contains(s.caps, name) }
 
 // sessionFault makes any error a Fault.
 func sessionFault(phase protocols.Phase, op string, err error) *protocols.Fault {
@@ -471,7 +471,7 @@ func (s *Session) Close() error {
 func (s *Session) end() {
 	s.filter.Close()
 	s.client.Close()
-	s.store.wait()
+	s.store.wg.Wait()
 }
 
 // goodbye says LOGOUT and waits a moment for the answer.

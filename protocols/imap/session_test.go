@@ -843,3 +843,24 @@ func TestALongHeaderIsGivenUp(t *testing.T) {
 		}
 	}
 }
+
+func TestManyMessagesAreRemovedInSeveralCommands(t *testing.T) {
+	const n = 2*maxSet + 1
+	box := mailtest.NewIMAP()
+	for range n {
+		box.Put("alice", "INBOX", mailtest.IMAPMail{Raw: []byte("Subject: x\r\n\r\n")})
+	}
+	s, l := opened(t, options(start(t, box)))
+	for _, it := range l.Items {
+		if err := s.Delete(t.Context(), it); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removed, err := s.Commit(t.Context())
+	if err != nil || len(removed) != n || len(box.Left("alice", "INBOX")) != 0 {
+		t.Errorf("%d removed: %v", len(removed), err)
+	}
+	if got := strings.Count(strings.Join(box.Commands()[0], "\n"), "UID EXPUNGE"); got != 3 {
+		t.Errorf("%d commands", got)
+	}
+}

@@ -33,14 +33,11 @@ type storing struct {
 
 func newStoring() *storing { return &storing{queue: map[bool][]protocols.Item{}} }
 
-// wait waits for all answers.
-func (st *storing) wait() { st.wg.Wait() }
-
 // mark is a STORE that was sent.
 type mark struct {
 	items   []protocols.Item
 	deleted bool
-	err     error // valid after wait
+	err     error // valid after wg.Wait
 }
 
 // errForeign is about an item of another folder, or of this one before its UIDs lost their validity.
@@ -63,7 +60,8 @@ func (s *Session) MarkSeen(ctx context.Context, it protocols.Item) error {
 		return err
 	}
 	if s.classic {
-		return s.storeNumber(ctx, it, false)
+		defer s.watch(ctx)()
+		return s.storeNumber(it, false)
 	}
 	s.mark(it, false)
 	return nil
@@ -76,7 +74,8 @@ func (s *Session) Delete(ctx context.Context, it protocols.Item) error {
 	}
 	switch {
 	case s.classic:
-		return s.deleteNumber(ctx, it)
+		defer s.watch(ctx)()
+		return s.deleteNumber(it)
 	case s.o.MoveTo != "":
 		s.mark(it, false)
 		s.store.moves = append(s.store.moves, it)
@@ -164,15 +163,13 @@ func (s *Session) expunge() error {
 			items = append(items, m.items...)
 		}
 	}
-	answers := make([]error, 0, len(items)/maxSet+1)
-	for rest := items; len(rest) > 0; {
-		some := rest[:min(len(rest), maxSet)]
-		rest = rest[len(some):]
-		answers = append(answers, nil)
-		i, cmd := len(answers)-1, s.client.UIDExpunge(s.uidSet(some))
+	sets := slices.Collect(slices.Chunk(items, maxSet))
+	answers := make([]error, len(sets))
+	for i, some := range sets {
+		cmd := s.client.UIDExpunge(s.uidSet(some))
 		st.wg.Go(func() { _, answers[i] = cmd.Collect() })
 	}
-	st.wait()
+	st.wg.Wait()
 	marked, err := s.answers()
 	rest := s.confirm(marked)
 	for _, e := range answers {
@@ -246,9 +243,10 @@ func mismatch(actual, expected int) error {
 func (s *Session) move() error {
 	items := s.store.moves
 	s.store.moves = nil
-	for len(items) > 0 && !s.broken() {
-		some := items[:min(len(items), maxSet)]
-		items = items[len(some):]
+	for some := range slices.Chunk(items, maxSet) {
+		if s.broken() {
+			break
+		}
 		if err := s.moveSome(some); err != nil {
 			return err
 		}
@@ -285,8 +283,7 @@ func (s *Session) unmoved(op string, err error) error {
 }
 
 // storeNumber sets marks in the message by message way and waits for the answer.
-func (s *Session) storeNumber(ctx context.Context, it protocols.Item, deleted bool) error {
-	defer s.watch(ctx)()
+func (s *Session) storeNumber(it protocols.Item, deleted bool) error {
 	s.settle()
 	n := s.number(it)
 	if n == 0 {
@@ -301,7 +298,7 @@ func (s *Session) storeNumber(ctx context.Context, it protocols.Item, deleted bo
 }
 
 // deleteNumber deletes in the message by message way, and removes at the points that the option expunge asks for.
-func (s *Session) deleteNumber(ctx context.Context, it protocols.Item) error {
+func (s *Session) deleteNumber(it protocols.Item) error {
 	if s.o.MoveTo != "" {
 		s.settle()
 		if n := s.number(it); n != 0 {
@@ -310,7 +307,7 @@ func (s *Session) deleteNumber(ctx context.Context, it protocols.Item) error {
 			}
 		}
 	}
-	if err := s.storeNumber(ctx, it, true); err != nil {
+	if err := s.storeNumber(it, true); err != nil {
 		return err
 	}
 	s.store.marked = append(s.store.marked, it)
