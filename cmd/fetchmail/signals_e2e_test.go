@@ -64,7 +64,12 @@ func TestReloadAndTheLog(t *testing.T) {
 	if r := c.run(t); r.code != 0 {
 		t.Fatal(r)
 	}
-	t.Cleanup(func() { c.run(t, "--quit") })
+	t.Cleanup(func() {
+		c.rc(t, refusedRC) // with the one that cannot be used nothing is done
+		if r := c.run(t, "--quit"); r.code != 0 {
+			t.Error(r)
+		}
+	})
 	reload := func(head, tail string) {
 		c.write(t, "new", "set daemon 3600\n"+head+strings.TrimSpace(refusedRC)+tail+"\n")
 		if err := os.Rename(filepath.Join(c.home, "new"), filepath.Join(c.home, ".fetchmailrc")); err != nil {
