@@ -198,9 +198,10 @@ func cacheFile(name string) (string, error) {
 	return "", fmt.Errorf("tickets in %s cannot be read; keep them in a file (KRB5CCNAME=FILE:/path)", kind)
 }
 
-// readOwn reads a file if it is ours or root's: a folder for all, as /tmp, may hold the gifts of others.
+// readOwn reads a file if it is ours or root's: a folder for all, as /tmp, may hold the gifts of others. It never blocks
+// on a FIFO.
 func readOwn(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -159,6 +160,27 @@ func rotated(token []byte, by int) []byte {
 	token[7] = byte(by)
 	copy(body, slices.Concat(body[len(body)-by:], body[:len(body)-by]))
 	return token
+}
+
+// Anybody can put a FIFO where the tickets of another user are to be, and nobody would ever write to it.
+func TestAFIFOInThePlaceOfTicketsHoldsNothingUp(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := readOwn(fifo)
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		if err == nil || !strings.Contains(err.Error(), "is not a file of this user") {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits")
+	}
 }
 
 func TestGSSAPIBelievesOnlyAServerThatProvesItself(t *testing.T) {
