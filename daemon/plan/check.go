@@ -21,8 +21,7 @@ func (a *account) check() error {
 	if s.Auth == rcfile.AuthKerberosV4 {
 		return a.refuse("auth " + string(s.Auth) + " is not supported: Kerberos 4 is broken and no server speaks it any more; Kerberos 5 is auth gssapi")
 	}
-	switch {
-	case u.MoveTo != "" && s.Protocol != rcfile.IMAP && s.Protocol != rcfile.Auto:
+	if u.MoveTo != "" && s.Protocol != rcfile.IMAP && s.Protocol != rcfile.Auto {
 		return a.refuse("option moveto needs protocol IMAP")
 	}
 	if u.OnReject == "deadletter" && u.DeadLetter == "" {

@@ -1,8 +1,6 @@
 package poll
 
-import (
-	"context"
-)
+import "context"
 
 // Push is a poll of a server that has no mailbox for us, but sends mail to our listener when it is asked to: ETRN and
 // ODMR. It has the frame of a Job, its hooks and its events, and nothing of what is within.
@@ -63,6 +61,7 @@ func (p *Push) failed(err error) {
 	p.Observer.Observe(Failed{Account: p.Account, Protocol: p.Protocol, Sink: p.Sink(), Timeout: p.Timeout, Err: err})
 }
 
+// closed tells whether a channel is closed that only ever is.
 func closed(stop <-chan struct{}) bool {
 	select {
 	case <-stop:

@@ -56,12 +56,11 @@ func (b *box) redirectOne(ctx context.Context, m *protocols.Message, err error, 
 	b.Observer.Observe(Reading{Account: b.Account, Num: m.Item.Num, Total: b.total, Header: m.HeaderSize, Size: m.Item.Size,
 		Read: int64(len(m.Header))})
 	src := &source{body: m.Body, watch: b.Observer}
-	taken := false
+	hand := b.forward
 	if b.Rules.OnReject == RejectDeadLetter {
-		taken = b.bury(ctx, m, l, src)
-	} else {
-		taken = b.forward(ctx, m, l, src)
+		hand = b.bury
 	}
+	taken := hand(ctx, m, l, src)
 	if src.err != nil {
 		return src.err
 	}

@@ -69,7 +69,7 @@ func (j *Job) Run(ctx context.Context, stop <-chan struct{}) Result {
 
 // tellFailed says why a poll ends, or why a message stays.
 func (r *run) tellFailed(err error) {
-	r.Observer.Observe(Failed{Account: r.Account, Authorized: r.Memory.known(), Protocol: r.protocol(), Sink: r.sinkName(),
+	r.Observer.Observe(Failed{Account: r.Account, Authorized: r.Memory.known(), Protocol: r.protocol(), Sink: r.lastSink,
 		Timeout: r.Timeout, Err: err})
 }
 
@@ -124,14 +124,7 @@ func (r *run) watch(cut context.CancelCauseFunc, ended <-chan struct{}) {
 }
 
 // stopping tells whether the poll was asked to stop.
-func (r *run) stopping() bool {
-	select {
-	case <-r.stop:
-		return true
-	default:
-		return false
-	}
-}
+func (r *run) stopping() bool { return closed(r.stop) }
 
 func (r *run) protocol() string {
 	if r.traits.Protocol != "" {
@@ -139,8 +132,6 @@ func (r *run) protocol() string {
 	}
 	return r.Protocol
 }
-
-func (r *run) sinkName() string { return r.lastSink }
 
 func (r *run) outcome() Status {
 	switch {

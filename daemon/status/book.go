@@ -222,7 +222,7 @@ func (w *watcher) Observe(e poll.Event) {
 	b.s.Active, a.Active = now, now
 	switch e := e.(type) {
 	case poll.Started:
-		w.started(e, now)
+		w.started(now)
 	case poll.Finished:
 		w.finished(e, now)
 	case poll.Idling:
@@ -249,7 +249,7 @@ func (w *watcher) Observe(e poll.Event) {
 	b.touch()
 }
 
-func (w *watcher) started(e poll.Started, now time.Time) {
+func (w *watcher) started(now time.Time) {
 	if w.depth++; w.depth > 1 {
 		return
 	}

@@ -49,7 +49,7 @@ type Channel interface {
 type Refusal struct {
 	Mech  string
 	Reply string // the server's text; may contain any byte
-	Err   error  // what the mechanism knows about it (*ErrToken), or what made us abort; may be nil
+	Err   error  // what the mechanism knows about it (*tokenError), or what made us abort; may be nil
 }
 
 func (e *Refusal) Error() string {
@@ -63,7 +63,7 @@ func (e *Refusal) Error() string {
 // Cause is a line about what kept us, not the server, from logging in: there is no ticket, or the server's words
 // could not be accepted. It is "" where the server has refused us.
 func (e *Refusal) Cause() string {
-	var token *ErrToken
+	var token *tokenError
 	if e.Err == nil || errors.As(e.Err, &token) || e.Mech == "CRAM-MD5" { // for which the reference has its own line
 		return ""
 	}
@@ -173,7 +173,7 @@ func proved(mech sasl.Client, refused bool) error {
 		return nil
 	}
 	err := p.Proved()
-	var token *ErrToken
+	var token *tokenError
 	if refused && !errors.As(err, &token) {
 		return nil
 	}

@@ -360,7 +360,7 @@ func TestSecretsAreInNoPrint(t *testing.T) {
 	}
 	fixed := Fixed(word)
 	_, _ = fixed.Get(t.Context())
-	entries := ParseNetrc("machine m login l password "+word, func(int, string) {})
+	entries := parseNetrc("machine m login l password "+word, func(int, string) {})
 	values = append(values, fixed, struct{ s Secret }{fixed}, First(fixed), &fixed, entries, entries[0])
 	for _, v := range values {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {

@@ -37,8 +37,8 @@ var kerberosETypes = []int32{18, 17, 20, 19}
 
 const defaultClientKeytab = "/etc/krb5/user/%{euid}/client.keytab"
 
-// ErrNoTicket says that the user has no Kerberos ticket, and no keytab to get one with.
-var ErrNoTicket = errors.New("no Kerberos ticket")
+// errNoTicket says that the user has no Kerberos ticket, and no keytab to get one with.
+var errNoTicket = errors.New("no Kerberos ticket")
 
 // HasTicket tells whether the user can log in with Kerberos; it asks nobody.
 func HasTicket() bool {
@@ -59,7 +59,7 @@ func safely(what string, f func() error) (err error) {
 	return f()
 }
 
-// newKerberos makes a client with the user's tickets. Without any it is ErrNoTicket.
+// newKerberos makes a client with the user's tickets. Without any it is errNoTicket.
 func newKerberos() (c *krb.Client, err error) {
 	err = safely("Kerberos", func() error {
 		text, err := kerberosText(kerberosFiles())
@@ -75,7 +75,7 @@ func newKerberos() (c *krb.Client, err error) {
 		}
 		var other error
 		if c, other = fromKeytab(conf); errors.Is(other, os.ErrNotExist) {
-			return fmt.Errorf("%w: %w; kinit gets one", ErrNoTicket, err)
+			return fmt.Errorf("%w: %w; kinit gets one", errNoTicket, err)
 		}
 		return other
 	})

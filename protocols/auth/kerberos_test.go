@@ -286,7 +286,7 @@ func TestGSSAPIWithoutATicketSaysNothingToTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	var no *Refusal
-	if err := Exchange(c, nil); !errors.As(err, &no) || !errors.Is(err, ErrNoTicket) || !strings.HasPrefix(no.Cause(), "GSSAPI: no Kerberos ticket: ") {
+	if err := Exchange(c, nil); !errors.As(err, &no) || !errors.Is(err, errNoTicket) || !strings.HasPrefix(no.Cause(), "GSSAPI: no Kerberos ticket: ") {
 		t.Error(err)
 	}
 	if HasTicket() {

@@ -131,17 +131,17 @@ func login(user, secret string, _ Server) (sasl.Client, error) {
 	if err := noNUL(user, secret); err != nil {
 		return nil, err
 	}
-	answers := func() []string { return []string{user, secret} }
+	answers := []string{user, secret}
 	next := 0
 	return &client{mech: "LOGIN", next: func(prompt []byte) ([]byte, error) {
 		if next == 0 && bytes.HasPrefix(bytes.ToLower(prompt), []byte("password")) {
 			next = 1
 		}
-		if next >= len(answers()) {
+		if next >= len(answers) {
 			return nil, sasl.ErrUnexpectedServerChallenge
 		}
 		next++
-		return []byte(answers()[next-1]), nil
+		return []byte(answers[next-1]), nil
 	}}, nil
 }
 
@@ -173,13 +173,13 @@ func external(user, _ string, _ Server) (sasl.Client, error) {
 	return &client{mech: "EXTERNAL", initial: func() ([]byte, error) { return []byte(user), nil }}, nil
 }
 
-// ErrToken says that the server did not accept an OAuth 2.0 token. Details is what it gave as reason, cut to
+// tokenError says that the server did not accept an OAuth 2.0 token. details is what it gave as reason, cut to
 // maxOAuthDetails bytes and without the token; it may contain any byte.
-type ErrToken struct {
-	Details string
+type tokenError struct {
+	details string
 }
 
-func (e *ErrToken) Error() string { return fmt.Sprintf("token refused: %q", e.Details) }
+func (e *tokenError) Error() string { return fmt.Sprintf("token refused: %q", e.details) }
 
 const maxOAuthDetails = 512
 
@@ -187,15 +187,16 @@ const maxOAuthDetails = 512
 // answered with what the mechanism prescribes; then the server says no.
 func tokenClient(mech, initial, token, answer string) sasl.Client {
 	var refused error
-	hide := func(text string) string { var m Mask; m.Add(token); return m.Hide(text) }
 	return &client{mech: mech,
 		initial: func() ([]byte, error) { return []byte(initial), nil },
 		next: func(challenge []byte) ([]byte, error) {
 			if refused != nil {
 				return nil, refused
 			}
-			details := hide(string(challenge))
-			refused = &ErrToken{Details: details[:min(len(details), maxOAuthDetails)]}
+			var m Mask
+			m.Add(token)
+			details := m.Hide(string(challenge))
+			refused = &tokenError{details: details[:min(len(details), maxOAuthDetails)]}
 			return []byte(answer), nil
 		},
 		proved: func() error { return refused },

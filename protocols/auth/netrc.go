@@ -12,8 +12,8 @@ import (
 // maxNetrc bounds the file that is read, in bytes.
 const maxNetrc = 16 << 20
 
-// NetrcEntry is one machine of a .netrc file.
-type NetrcEntry struct {
+// netrcEntry is one machine of a .netrc file.
+type netrcEntry struct {
 	Machine string // "" is the default entry, which is for ftp and never used
 	Login   string
 	secret  func() string // nil: the entry has no password
@@ -37,7 +37,7 @@ func Netrc(file NetrcFile, login string, hosts ...string) Secret {
 			return "", err
 		}
 		for _, host := range hosts {
-			if e, ok := FindNetrc(entries, host, login); ok {
+			if e, ok := findNetrc(entries, host, login); ok {
 				return e.secret(), nil
 			}
 		}
@@ -45,7 +45,7 @@ func Netrc(file NetrcFile, login string, hosts ...string) Secret {
 	}}
 }
 
-func (n NetrcFile) read() ([]NetrcEntry, error) {
+func (n NetrcFile) read() ([]netrcEntry, error) {
 	f, err := os.Open(n.Name)
 	if errors.Is(err, os.ErrNotExist) || n.Name == "" {
 		return nil, ErrNoSecret
@@ -58,29 +58,29 @@ func (n NetrcFile) read() ([]NetrcEntry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("netrc: %w", err)
 	}
-	return ParseNetrc(string(text), func(line int, word string) {
+	return parseNetrc(string(text), func(line int, word string) {
 		if n.Warn != nil {
 			n.Warn(fmt.Sprintf("%s:%d: warning: unknown token \"%s\"", n.Name, line, word))
 		}
 	}), nil
 }
 
-// FindNetrc finds the first entry with a password for a host and a login.
-func FindNetrc(entries []NetrcEntry, host, login string) (NetrcEntry, bool) {
+// findNetrc finds the first entry with a password for a host and a login.
+func findNetrc(entries []netrcEntry, host, login string) (netrcEntry, bool) {
 	for _, e := range entries {
 		if e.Machine == host && e.Machine != "" && e.Login == login && e.secret != nil {
 			return e, true
 		}
 	}
-	return NetrcEntry{}, false
+	return netrcEntry{}, false
 }
 
-// ParseNetrc reads the format of ftp(1): machine, default, login or user, password or passwd, account and macdef, and
+// parseNetrc reads the format of ftp(1): machine, default, login or user, password or passwd, account and macdef, and
 // their values. Words are separated by blanks and line ends; quotes of both kinds, which end with the line, hold blanks
 // together; there is no escape. A # at the start of a word begins a comment. What is not understood is handed to
 // unknown, with its line number, and passed over.
-func ParseNetrc(text string, unknown func(line int, word string)) []NetrcEntry {
-	var entries []NetrcEntry
+func parseNetrc(text string, unknown func(line int, word string)) []netrcEntry {
+	var entries []netrcEntry
 	p := netrcParser{text: text, line: 1}
 	for {
 		word, ok := p.word()
@@ -90,9 +90,9 @@ func ParseNetrc(text string, unknown func(line int, word string)) []NetrcEntry {
 		switch word {
 		case "machine":
 			name, _ := p.word()
-			entries = append(entries, NetrcEntry{Machine: name})
+			entries = append(entries, netrcEntry{Machine: name})
 		case "default":
-			entries = append(entries, NetrcEntry{})
+			entries = append(entries, netrcEntry{})
 		case "login", "user", "password", "passwd", "account":
 			value, ok := p.word()
 			if ok && len(entries) > 0 {
@@ -106,7 +106,7 @@ func ParseNetrc(text string, unknown func(line int, word string)) []NetrcEntry {
 	}
 }
 
-func (e *NetrcEntry) set(key, value string) {
+func (e *netrcEntry) set(key, value string) {
 	switch key {
 	case "login", "user":
 		e.Login = value

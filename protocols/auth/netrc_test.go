@@ -79,7 +79,7 @@ func TestNetrcTriesThePollNameThenVia(t *testing.T) {
 
 func TestNetrcWarnsAsTheReference(t *testing.T) {
 	var got []string
-	ParseNetrc("machine localhost\n\nfoo\nlogin a password X \"un\nmachine' x\nmacdef foo\nls\n machine x\n\t\nbar\n\nbaz",
+	parseNetrc("machine localhost\n\nfoo\nlogin a password X \"un\nmachine' x\nmacdef foo\nls\n machine x\n\t\nbar\n\nbaz",
 		func(line int, word string) { got = append(got, fmt.Sprint(line, " ", word)) })
 	if want := "3 foo, 4 un, 5 machine x, 10 bar, 12 baz"; strings.Join(got, ", ") != want {
 		t.Errorf("got %q, want %q", strings.Join(got, ", "), want)
@@ -111,7 +111,7 @@ func FuzzNetrc(f *testing.F) {
 	f.Add("macdef a\n\n#\"'\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		lines := strings.Count(text, "\n") + 1
-		entries := ParseNetrc(text, func(line int, word string) {
+		entries := parseNetrc(text, func(line int, word string) {
 			if line < 1 || line > lines {
 				t.Errorf("line %d of %d", line, lines)
 			}
@@ -120,7 +120,7 @@ func FuzzNetrc(f *testing.F) {
 			t.Errorf("%d entries out of %d bytes", len(entries), len(text))
 		}
 		for _, e := range entries {
-			FindNetrc(entries, e.Machine, e.Login)
+			findNetrc(entries, e.Machine, e.Login)
 		}
 	})
 }

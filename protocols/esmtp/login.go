@@ -7,7 +7,6 @@ import (
 
 	"fetchmail/protocols"
 	"fetchmail/protocols/auth"
-	"fetchmail/protocols/wire"
 )
 
 // Login proves who we are with a SASL mechanism: RFC 4954. A server that says no, or whose words the mechanism cannot
@@ -59,29 +58,20 @@ func (c *channel) Respond(text string) error {
 	return c.s.send(c.s.o.Protocol, text, "*")
 }
 
-// Receive reads a challenge or the result. What is in a challenge is not shown.
+// Receive reads a challenge or the result.
 func (c *channel) Receive() (auth.Step, error) {
-	s := c.s
-	r, err := readReply(s.conn.Reader(), func(line string) {
-		if len(line) > 3 && line[:3] == "334" {
-			line = "334 *"
-		}
-		s.trace(c.replies, wire.Received, s.mask.Hide(line))
-	})
-	s.last = r
+	r, err := c.s.receive(c.replies, "AUTH")
 	switch {
-	case errors.Is(err, errSyntax):
-		return auth.Step{}, s.fault("AUTH", err, protocols.Protocol)
 	case err != nil:
-		return auth.Step{}, s.fault("AUTH", err, protocols.Socket)
+		return auth.Step{}, err
 	case r.Code == 334:
 		return auth.Step{Kind: auth.Continue, Text: r.Text()}, nil
 	case r.Code == 235:
 		return auth.Step{Kind: auth.Done, Text: r.Raw()}, nil
 	case r.Code >= 400:
-		return auth.Step{Kind: auth.Refused, Text: s.mask.Hide(r.Raw())}, nil
+		return auth.Step{Kind: auth.Refused, Text: c.s.mask.Hide(r.Raw())}, nil
 	}
-	return auth.Step{}, s.fault("AUTH", errNoAnswer, protocols.Protocol)
+	return auth.Step{}, c.s.fault("AUTH", errNoAnswer, protocols.Protocol)
 }
 
 var errNoAnswer = errors.New("neither a challenge nor a verdict")

@@ -170,8 +170,14 @@ func (s *Session) send(protocol, line, shown string) error {
 	return nil
 }
 
+// receive reads a reply. What is in a challenge is not shown.
 func (s *Session) receive(protocol, op string) (Reply, error) {
-	r, err := readReply(s.conn.Reader(), func(line string) { s.trace(protocol, wire.Received, s.mask.Hide(line)) })
+	r, err := readReply(s.conn.Reader(), func(line string) {
+		if len(line) > 3 && line[:3] == "334" {
+			line = "334 *"
+		}
+		s.trace(protocol, wire.Received, s.mask.Hide(line))
+	})
 	s.last = r
 	s.broken = s.broken || errors.Is(err, errEndless)
 	switch {
@@ -214,11 +220,10 @@ func (s *Session) Refused(op, detail string) *protocols.Fault {
 func (s *Session) Quit() error {
 	r, err := s.exchange(s.o.Protocol, smtp, "QUIT", "QUIT")
 	s.conn.Close()
-	f := &protocols.Fault{Kind: protocols.Protocol, Phase: protocols.Finishing, Op: "QUIT", Reply: s.mask.Hide(r.Raw()), Err: err}
 	if err == nil && r.Code/100 == 2 {
 		return nil
 	}
-	return f
+	return &protocols.Fault{Kind: protocols.Protocol, Phase: protocols.Finishing, Op: "QUIT", Reply: s.mask.Hide(r.Raw()), Err: err}
 }
 
 // farewell bounds the wait for the answer to a QUIT on which nothing depends.

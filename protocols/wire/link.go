@@ -28,10 +28,10 @@ func LinkRefused(spec string) string {
 	}
 	want, mask := uint32(0), ^uint32(0)
 	if len(parts) > 1 {
-		want, _ = inetAton(parts[1])
+		want = inetAton(parts[1])
 	}
 	if len(parts) > 2 {
-		mask, _ = inetAton(parts[2])
+		mask = inetAton(parts[2])
 	}
 	if slices.ContainsFunc(addrs, func(a netip.Addr) bool {
 		octets := a.As4()
@@ -43,12 +43,12 @@ func LinkRefused(spec string) string {
 }
 
 // inetAton reads an IPv4 address: up to four numbers, the last of which fills what is left. What follows a blank is
-// ignored.
-func inetAton(s string) (addr uint32, ok bool) {
+// ignored. What is no address is 0.0.0.0.
+func inetAton(s string) (addr uint32) {
 	s, _, _ = strings.Cut(s, " ")
 	parts := strings.Split(s, ".")
 	if len(parts) > 4 {
-		return 0, false
+		return 0
 	}
 	for i, part := range parts {
 		n, err := strconv.ParseUint(part, 0, 32)
@@ -57,11 +57,11 @@ func inetAton(s string) (addr uint32, ok bool) {
 			width = 8 * (5 - len(parts))
 		}
 		if err != nil || n >= 1<<width {
-			return 0, false
+			return 0
 		}
 		addr = uint32(uint64(addr)<<width | n)
 	}
-	return addr, true
+	return addr
 }
 
 // linkAddresses are the IPv4 addresses of both ends of a link.

@@ -115,9 +115,8 @@ var ErrInjected = errors.New("server sent data between its agreement to TLS and 
 // more. A refused certificate gives a *TLSError.
 func (c *Conn) StartTLS(ctx context.Context, policy *TLS) error {
 	if c.reader.Buffered() > 0 {
-		err := ErrInjected
-		c.fail(err)
-		return err
+		c.fail(ErrInjected)
+		return ErrInjected
 	}
 	if c.TLSState() != nil {
 		return errors.New("connection is already under TLS")
