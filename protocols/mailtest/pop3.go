@@ -86,7 +86,10 @@ func (s *POP3) Left(user string) []POP3Mail {
 // Start listens on addr, "" is a free port of 127.0.0.1.
 func (s *POP3) Start(addr string) error {
 	return s.listen(addr, func(nc net.Conn) {
-		s.attach(nc, func(l *link) { (&POP3Conn{Server: s, link: l, deleted: map[int]bool{}}).serve() })
+		s.attach(nc, func(l *link) {
+			c := &POP3Conn{Server: s, link: l, deleted: map[int]bool{}}
+			c.converseLines(&c.Line, func() error { return s.act(c.Line)(c) })
+		})
 	})
 }
 
@@ -100,16 +103,6 @@ type POP3Conn struct {
 	in0     bool   // logged in
 	mail    []POP3Mail
 	deleted map[int]bool
-}
-
-func (c *POP3Conn) serve() {
-	c.Line = "GREETING"
-	c.converse(func() error { return c.Server.act(c.Line)(c) }, func() error { return c.out.Flush() }, func() (err error) {
-		if c.Line, err = c.readLine(); err == nil {
-			c.log(c.Line)
-		}
-		return err
-	})
 }
 
 // POP3Usual is the usual answer.

@@ -37,7 +37,10 @@ func NewPush() *Push {
 // Start listens on addr, "" is a free port of 127.0.0.1.
 func (s *Push) Start(addr string) error {
 	return s.listen(addr, func(nc net.Conn) {
-		s.attach(nc, func(l *link) { (&PushConn{Server: s, link: l}).serve() })
+		s.attach(nc, func(l *link) {
+			c := &PushConn{Server: s, link: l}
+			c.converseLines(&c.Line, func() error { return s.act(c.Line)(c) })
+		})
 	})
 }
 
@@ -46,16 +49,6 @@ type PushConn struct {
 	Server *Push
 	Line   string // the command being answered
 	*link
-}
-
-func (c *PushConn) serve() {
-	c.Line = "GREETING"
-	c.converse(func() error { return c.Server.act(c.Line)(c) }, func() error { return c.out.Flush() }, func() (err error) {
-		if c.Line, err = c.readLine(); err == nil {
-			c.log(c.Line)
-		}
-		return err
-	})
 }
 
 // PushReply sends lines, each with CRLF, and goes on.
@@ -122,16 +115,7 @@ func (c *PushConn) ehlo() error {
 	if c.Server.TLS != nil && !c.secured {
 		lines = append(lines, "STARTTLS")
 	}
-	for i, l := range lines {
-		sep := "-"
-		if i == len(lines)-1 {
-			sep = " "
-		}
-		if err := c.Say("250" + sep + l); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.Say(multiline("250", lines)...)
 }
 
 // ask sends a challenge as it is and returns the decoded response.

@@ -169,6 +169,17 @@ func (l *link) converse(answer, flush, read func() error) {
 	}
 }
 
+// converseLines is converse where a command is a line; it is put into line before it is answered.
+func (l *link) converseLines(line *string, answer func() error) {
+	*line = "GREETING"
+	l.converse(answer, func() error { return l.out.Flush() }, func() (err error) {
+		if *line, err = l.readLine(); err == nil {
+			l.log(*line)
+		}
+		return err
+	})
+}
+
 func (l *link) use(conn io.ReadWriter) {
 	left := l.server.CutAfter
 	l.in = bufio.NewReader(conn)
@@ -216,6 +227,19 @@ func (l *link) Say(lines ...string) error {
 		}
 	}
 	return nil
+}
+
+// multiline makes a reply of SMTP of several lines.
+func multiline(code string, texts []string) []string {
+	lines := make([]string, len(texts))
+	for i, text := range texts {
+		sep := "-"
+		if i == len(texts)-1 {
+			sep = " "
+		}
+		lines[i] = code + sep + text
+	}
+	return lines
 }
 
 // challenge sends a SASL challenge and returns the line that answers it, still in base64.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -276,15 +275,7 @@ func (ss *smtpSession) ehlo(verb, line, arg string) error {
 	if _, secure := ss.conn.(*tls.Conn); o.TLS != nil && !secure {
 		lines = append(lines, "STARTTLS")
 	}
-	var b strings.Builder
-	for i, l := range lines {
-		sep := "-"
-		if i == len(lines)-1 {
-			sep = " "
-		}
-		fmt.Fprintf(&b, "250%s%s\r\n", sep, l)
-	}
-	_, err := ss.say("ehlo", line, strings.TrimSuffix(b.String(), "\r\n"))
+	_, err := ss.say("ehlo", line, strings.Join(multiline("250", lines), "\r\n"))
 	return err
 }
 

@@ -54,10 +54,7 @@ func put(dir string, o owner, mails []Mail) error {
 		if err := o.own(tmp); err != nil {
 			return err
 		}
-		size, wire, err := m.sizes()
-		if err != nil {
-			return err
-		}
+		size, wire := m.sizes()
 		// S= and W= are the sizes with LF and with CRLF line ends: Dovecot need not read the files to list them.
 		name := base + ",S=" + strconv.FormatInt(size, 10)
 		if wire > 0 {
@@ -86,13 +83,13 @@ func (m Mail) store(path string) error {
 }
 
 // sizes returns the octets with LF and with CRLF line ends, 0 for the second if it is not known.
-func (m Mail) sizes() (disk, wire int64, err error) {
+func (m Mail) sizes() (disk, wire int64) {
 	if m.Write != nil {
-		return m.Size, 0, nil
+		return m.Size, 0
 	}
 	n := int64(len(m.Text))
 	bare := int64(bytes.Count(m.Text, []byte("\n")) - bytes.Count(m.Text, []byte("\r\n")))
-	return n, n + bare, nil
+	return n, n + bare
 }
 
 // left lists what is in a Maildir, new and cur, in order of file names. Texts are not read: see Mail.Path and Read.
