@@ -108,7 +108,7 @@ func await(cmd *exec.Cmd, news io.Reader) error {
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
 		return &StartError{exit.ExitCode(), "the background process has ended: " + err.Error()}
 	}
-	return &StartError{Internal, fmt.Sprintf("the background process has ended before it was ready: %v", err)}
+	return &StartError{internalError, fmt.Sprintf("the background process has ended before it was ready: %v", err)}
 }
 
 // Detached is the detached process's end.

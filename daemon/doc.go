@@ -35,7 +35,7 @@
 // # The end
 //
 // The first signal on Quit closes Turn.Stop: tasks finish what they have in hand and return, no other one is begun, sleep
-// ends. A second signal, or Loop.Grace after the first, cancels their context.
+// ends. A second signal, or a minute after the first, cancels their context.
 //
 // # Output
 //

@@ -174,8 +174,8 @@ func TestATaskAloneKeepsTheClassicOrderAroundIt(t *testing.T) {
 				return 0
 			}}
 		}
-		Jobs(t.Context(), 10, []Task{task("a", 3, false), task("up", 1, true), task("b", 2, false), task("down", 1, true), task("c", 1, false)},
-			NewOutput(io.Discard, io.Discard), nil, nil, noPanic(t))
+		runJobs(t.Context(), 10, []Task{task("a", 3, false), task("up", 1, true), task("b", 2, false), task("down", 1, true), task("c", 1, false)},
+			newOutput(io.Discard, io.Discard), nil, nil, noPanic(t))
 		for _, want := range []string{"a@0", "up@3", "b@4", "down@6", "c@7"} {
 			if got := <-order; got != want {
 				t.Errorf("%s, want %s", got, want)

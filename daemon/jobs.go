@@ -2,11 +2,11 @@ package daemon
 
 import "context"
 
-// Jobs runs tasks side by side, at most n at once, and prints what they print in their order. Tasks are begun in their
+// runJobs runs tasks side by side, at most n at once, and prints what they print in their order. Tasks are begun in their
 // order as far as their limits allow it; none overtakes another that waits for the same limit. Once stop is closed no
 // other task is begun. It returns the status of each task that ran, in their order. Resident tasks are left out.
 // Meanwhile it takes what comes from pulse, which may be nil.
-func Jobs(ctx context.Context, n int, tasks []Task, o *Output, stop, pulse <-chan struct{}, died func(*Panic)) []int {
+func runJobs(ctx context.Context, n int, tasks []Task, o *output, stop, pulse <-chan struct{}, died func(*Panic)) []int {
 	j := &jobs{n: max(n, 1), running: map[string]int{}, ended: make(chan *job)}
 	for i := range tasks {
 		if !tasks[i].Resident {

@@ -39,7 +39,7 @@ func (t *tape) String() string {
 	return t.b.String()
 }
 
-func (t *tape) output() *Output { return NewOutput(side{t, ""}, side{t, "!"}) }
+func (t *tape) output() *output { return newOutput(side{t, ""}, side{t, "!"}) }
 
 // sleeper is a task that prints, sleeps, prints.
 func sleeper(name string, d time.Duration, status int, limits ...Limit) Task {
@@ -64,7 +64,7 @@ func TestOutputStandsInTheOrderOfThePlan(t *testing.T) {
 		var statuses []int
 		done := make(chan bool)
 		go func() {
-			statuses = Jobs(t.Context(), 8, tasks, tp.output(), nil, nil, noPanic(t))
+			statuses = runJobs(t.Context(), 8, tasks, tp.output(), nil, nil, noPanic(t))
 			close(done)
 		}()
 		time.Sleep(2 * time.Second)
@@ -103,7 +103,7 @@ func TestAtMostSoManyAtOnce(t *testing.T) {
 				tasks = append(tasks, sleeper(fmt.Sprint(i), time.Second, 0))
 			}
 			start := time.Now()
-			Jobs(t.Context(), tt.jobs, tasks, NewOutput(io.Discard, io.Discard), nil, nil, noPanic(t))
+			runJobs(t.Context(), tt.jobs, tasks, newOutput(io.Discard, io.Discard), nil, nil, noPanic(t))
 			if d := time.Since(start); d != tt.want {
 				t.Errorf("%d jobs: took %v, want %v", tt.jobs, d, tt.want)
 			}
@@ -126,14 +126,14 @@ func TestLimitsKeepOrderAndLetOthersPass(t *testing.T) {
 			}}
 		}
 		hook, host := Limit{"hooks", 1}, Limit{"host", 2}
-		Jobs(t.Context(), 10, []Task{
+		runJobs(t.Context(), 10, []Task{
 			task("a", 2*time.Second, hook),
 			task("b", 3*time.Second, hook, host), // waits for a
 			task("c", 1*time.Second, host),       // does not overtake b, which waits for the same host
 			task("d", 1*time.Second),
 			task("e", 1*time.Second, hook),
 			task("f", 1*time.Second, host),
-		}, NewOutput(io.Discard, io.Discard), nil, nil, noPanic(t))
+		}, newOutput(io.Discard, io.Discard), nil, nil, noPanic(t))
 		slices.SortStableFunc(log, func(a, b string) int { return strings.Compare(a[2:], b[2:]) })
 		want := "a@0 d@0 b@2 c@2 f@3 e@5"
 		slices.SortFunc(log[:2], strings.Compare)
@@ -151,8 +151,8 @@ func TestAPanicIsReportedAndTheOthersGoOn(t *testing.T) {
 		{Name: "broken", Run: func(_ context.Context, t Turn) int { io.WriteString(t.Out, "half a line"); panic("oh") }},
 		sleeper("good", 0, 1),
 	}
-	statuses := Jobs(t.Context(), 1, tasks, tp.output(), nil, nil, func(p *Panic) { died = append(died, p) })
-	if !slices.Equal(statuses, []int{Internal, 1}) || len(died) != 1 || died[0].Error() != "internal error in broken: oh" ||
+	statuses := runJobs(t.Context(), 1, tasks, tp.output(), nil, nil, func(p *Panic) { died = append(died, p) })
+	if !slices.Equal(statuses, []int{internalError, 1}) || len(died) != 1 || died[0].Error() != "internal error in broken: oh" ||
 		!bytes.Contains(died[0].Stack, []byte("jobs_test.go")) {
 		t.Errorf("%v %v", statuses, died)
 	}
@@ -169,7 +169,7 @@ func TestAfterStopNoOtherTaskBegins(t *testing.T) {
 		for i := range 10 {
 			tasks = append(tasks, sleeper(fmt.Sprint(i), time.Second, i))
 		}
-		if got := Jobs(t.Context(), 2, tasks, NewOutput(io.Discard, io.Discard), stop, nil, noPanic(t)); !slices.Equal(got, []int{0, 1, 2, 3}) {
+		if got := runJobs(t.Context(), 2, tasks, newOutput(io.Discard, io.Discard), stop, nil, noPanic(t)); !slices.Equal(got, []int{0, 1, 2, 3}) {
 			t.Errorf("ran: %v", got)
 		}
 	})
@@ -193,7 +193,7 @@ func TestATaskThatPrintsWithoutEndWaitsForItsTurn(t *testing.T) {
 				t.Errorf("%d MB are kept", n)
 			}
 		}()
-		Jobs(t.Context(), 2, tasks, NewOutput(&n, io.Discard), nil, nil, noPanic(t))
+		runJobs(t.Context(), 2, tasks, newOutput(&n, io.Discard), nil, nil, noPanic(t))
 		if n < 40<<20 {
 			t.Errorf("%d octets came out", n)
 		}
@@ -251,6 +251,6 @@ func BenchmarkJobs(b *testing.B) {
 		}})
 	}
 	for b.Loop() {
-		Jobs(b.Context(), 8, tasks, NewOutput(io.Discard, io.Discard), nil, nil, func(*Panic) {})
+		runJobs(b.Context(), 8, tasks, newOutput(io.Discard, io.Discard), nil, nil, func(*Panic) {})
 	}
 }

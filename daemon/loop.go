@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
@@ -48,8 +49,8 @@ func (PutOff) event()       {}
 func (Stopping) event()     {}
 func (Panicked) event()     {}
 
-// DefaultGrace is how long tasks may take to finish what they have in hand when the end was asked for.
-const DefaultGrace = time.Minute
+// graceTime is the time from the first signal on Quit to the end of the tasks' context.
+const graceTime = time.Minute
 
 // Loop runs a plan's tasks round by round. It is used once.
 type Loop struct {
@@ -68,10 +69,8 @@ type Loop struct {
 	After func()
 	// Judge says what a status means for the next run of a task; nil: all is Fine.
 	Judge func(status int) Verdict
-	// Grace limits the time from the first signal on Quit to the end of the tasks' context; 0 is DefaultGrace.
-	Grace time.Duration
 
-	output   *Output
+	output   *output
 	telling  sync.Mutex
 	stop     chan struct{} // closed when the end was asked for
 	woken    chan os.Signal
@@ -82,6 +81,7 @@ type Loop struct {
 	resident residents
 	once     sync.Once
 	wall     func() time.Time // for tests
+	grace    time.Duration    // for tests, in place of graceTime
 	pulses   [2]chan struct{} // taken by the rounds, and by what waits for signals, as long as they are alive
 }
 
@@ -96,7 +96,7 @@ type Result struct {
 // Run runs the plan until its end: after one round if it has no interval, otherwise when Quit or ctx says so.
 func (l *Loop) Run(ctx context.Context, p Plan) Result {
 	ctx, cancel := context.WithCancel(ctx)
-	l.output = NewOutput(l.Out, l.Err)
+	l.output = newOutput(l.Out, l.Err)
 	l.stop, l.woken, l.rounds, l.past = make(chan struct{}), make(chan os.Signal, 1), map[string]int{}, newHistory()
 	l.once.Do(l.born)
 	p.distinguish()
@@ -123,7 +123,7 @@ func (l *Loop) Run(ctx context.Context, p Plan) Result {
 func (l *Loop) cycle(ctx context.Context, p Plan) {
 	for {
 		l.resident.start(ctx, p)
-		l.count(Jobs(ctx, p.Jobs, l.due(p), l.output, l.stop, l.pulses[0], func(x *Panic) { l.tell(Panicked{x}) }))
+		l.count(runJobs(ctx, p.Jobs, l.due(p), l.output, l.stop, l.pulses[0], func(x *Panic) { l.tell(Panicked{x}) }))
 		if l.After != nil {
 			l.After()
 		}
@@ -137,7 +137,7 @@ func (l *Loop) cycle(ctx context.Context, p Plan) {
 // count makes the statuses of a round part of the result.
 func (l *Loop) count(statuses []int) {
 	l.fetched = l.fetched || slices.Contains(statuses, 0)
-	if l.status = Combine(l.status, statuses); l.fetched {
+	if l.status = combine(l.status, statuses); l.fetched {
 		l.status = 0
 	}
 }
@@ -288,10 +288,7 @@ func (l *Loop) tell(e Event) {
 
 // watch turns signals into what tasks and rounds look at.
 func (l *Loop) watch(ctx context.Context, cancel context.CancelFunc, quit chan<- os.Signal) {
-	grace := l.Grace
-	if grace == 0 {
-		grace = DefaultGrace
-	}
+	grace := cmp.Or(l.grace, graceTime)
 	var out <-chan time.Time
 	for {
 		select {

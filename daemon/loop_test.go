@@ -146,7 +146,7 @@ func TestSecondQuitAndGraceCutTasksShort(t *testing.T) {
 		time.Sleep(time.Second)
 		quit <- syscall.SIGTERM
 	}, "3:stopping(15,false) 4:stopping(15,true) 4:cut 4:end")
-	story(t, stubborn, &Loop{Grace: 20 * time.Second}, func(_ *diary, _, quit chan os.Signal) {
+	story(t, stubborn, &Loop{grace: 20 * time.Second}, func(_ *diary, _, quit chan os.Signal) {
 		time.Sleep(3 * time.Second)
 		quit <- syscall.SIGTERM
 	}, "3:stopping(15,false) 23:cut 23:end")
@@ -260,7 +260,7 @@ func TestCombine(t *testing.T) {
 		statuses []int
 		want     int
 	}{{0, nil, 0}, {3, nil, 3}, {0, []int{1, 2}, 2}, {0, []int{2, 1}, 1}, {3, []int{2, 0, 10}, 0}} {
-		if got := Combine(tt.before, slices.Clone(tt.statuses)); got != tt.want {
+		if got := combine(tt.before, slices.Clone(tt.statuses)); got != tt.want {
 			t.Errorf("%+v: %d", tt, got)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 // heldLimit bounds, in octets, what a task may print before its turn. Then it waits.
 const heldLimit = 16 << 20
 
-// Output lets several tasks print side by side and keeps their text in order.
-type Output struct {
+// output lets several tasks print side by side and keeps their text in order.
+type output struct {
 	out, err io.Writer
 
 	mu      sync.Mutex
@@ -28,21 +28,21 @@ type chunk struct {
 
 // slot is one task's place in the order.
 type slot struct {
-	o    *Output
+	o    *output
 	held []chunk
 	size int
 	done bool
 }
 
-// NewOutput puts the order over two streams. Errors of writing to them are ignored: there is nobody to tell.
-func NewOutput(out, err io.Writer) *Output {
-	o := &Output{out: out, err: err}
+// newOutput puts the order over two streams. Errors of writing to them are ignored: there is nobody to tell.
+func newOutput(out, err io.Writer) *output {
+	o := &output{out: out, err: err}
 	o.turned = sync.NewCond(&o.mu)
 	return o
 }
 
 // slot takes the next place in the order. The first unfinished place is live.
-func (o *Output) slot() *slot {
+func (o *output) slot() *slot {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := &slot{o: o}
@@ -71,14 +71,14 @@ func (s *slot) finish() {
 }
 
 // release prints what a task has kept.
-func (o *Output) release(s *slot) {
+func (o *output) release(s *slot) {
 	for _, c := range s.held {
 		o.emit(c)
 	}
 	s.held, s.size = nil, 0
 }
 
-func (o *Output) emit(c chunk) {
+func (o *output) emit(c chunk) {
 	if c.err {
 		o.err.Write(c.text)
 		return
@@ -92,7 +92,7 @@ func (o *Output) emit(c chunk) {
 }
 
 // interject prints the lines of resident tasks.
-func (o *Output) interject() {
+func (o *output) interject() {
 	for _, c := range o.waiting {
 		if c.err {
 			o.err.Write(c.text)
@@ -146,7 +146,7 @@ func (w stream) Live() bool {
 
 // lines is one of the two writers of a resident task: it prints whole lines only.
 type lines struct {
-	o    *Output
+	o    *output
 	err  bool
 	mu   sync.Mutex
 	part []byte
@@ -179,7 +179,7 @@ func (w *lines) flush() {
 }
 
 // insert prints text that has no place in the order as soon as no line is open. o.mu is held.
-func (o *Output) insert(c chunk) {
+func (o *output) insert(c chunk) {
 	o.waiting = append(o.waiting, c)
 	if !o.midline {
 		o.interject()

@@ -92,7 +92,7 @@ func TestDetachHandsOnWhatKeptTheOtherFromBeingReady(t *testing.T) {
 	for what, want := range map[string]StartError{
 		"fail": {5, "no mailservers\nhave been specified."},
 		"exit": {9, "the background process has ended: exit status 9"},
-		"die":  {Internal, "the background process has ended before it was ready: signal: killed"},
+		"die":  {internalError, "the background process has ended before it was ready: signal: killed"},
 	} {
 		var e *StartError
 		if _, _, err := start(t, what, nil); !errors.As(err, &e) || *e != want {

@@ -66,8 +66,8 @@ func (p *Plan) distinguish() {
 // NoStatus is returned by what has no part in the status of a round.
 const NoStatus = -1
 
-// Internal is the status of a task that panicked; fetchmail(1), EXIT CODES.
-const Internal = 23
+// internalError is the status of a task that panicked; fetchmail(1), EXIT CODES.
+const internalError = 23
 
 // Panic is what a task died of.
 type Panic struct {
@@ -82,16 +82,16 @@ func (p *Panic) Error() string { return fmt.Sprintf("internal error in %s: %v", 
 func call(ctx context.Context, task *Task, t Turn, died func(*Panic)) (status int) {
 	defer func() {
 		if v := recover(); v != nil {
-			status = Internal
+			status = internalError
 			died(&Panic{task.Name, v, debug.Stack()})
 		}
 	}()
 	return task.Run(ctx, t)
 }
 
-// Combine makes one exit status of those of a round: 0 if any task has fetched mail, otherwise that of the last one;
+// combine makes one exit status of those of a round: 0 if any task has fetched mail, otherwise that of the last one;
 // fetchmail(1), EXIT CODES. before is the result if there were none.
-func Combine(before int, statuses []int) int {
+func combine(before int, statuses []int) int {
 	for _, s := range statuses {
 		if s == 0 {
 			return 0
