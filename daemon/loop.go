@@ -269,9 +269,12 @@ func (l *Loop) Alive(limit time.Duration) bool {
 	return true
 }
 
-func (l *Loop) stopped() bool {
+func (l *Loop) stopped() bool { return closed(l.stop) }
+
+// closed tells whether a channel is closed that only ever is.
+func closed(c <-chan struct{}) bool {
 	select {
-	case <-l.stop:
+	case <-c:
 		return true
 	default:
 		return false

@@ -80,7 +80,7 @@ func (rs *residents) run(ctx context.Context, t *Task, r *resident, again bool) 
 func (rs *residents) rest(ctx context.Context, r *resident, status int, ran time.Duration) bool {
 	v := rs.loop.judge(status)
 	failures, pause := rs.loop.past.resident(r.name, v, ran)
-	if v == Fine || r.stopped() || ctx.Err() != nil {
+	if v == Fine || closed(r.stop) || ctx.Err() != nil {
 		return false
 	}
 	if failures >= patience {
@@ -110,15 +110,6 @@ func (rs *residents) end(r *resident, status int) {
 		rs.names = append(rs.names, r.name)
 	}
 	rs.statuses[r.name] = status
-}
-
-func (r *resident) stopped() bool {
-	select {
-	case <-r.stop:
-		return true
-	default:
-		return false
-	}
 }
 
 func (r *resident) halt() { r.once.Do(func() { close(r.stop) }) }

@@ -24,8 +24,6 @@ type Traits struct {
 	Folders bool
 	// ServerSeen: the server itself remembers which messages were read (IMAP \Seen).
 	ServerSeen bool
-	// SplitSizes: header and body sizes are known apart (status lines show "(n header octets) (n body octets)").
-	SplitSizes bool
 	// Octets: Listing.Octets is known (status lines show it behind the count).
 	Octets bool
 	// CommitEnds: Commit ends the session (POP3 QUIT). Otherwise it can be called as often as wanted.

@@ -30,7 +30,6 @@ type Holder struct {
 	Daemon   bool          // the file has an interval: wake-ups and --quit are for it
 	Interval time.Duration // whole seconds
 	path     string
-	flocked  bool
 }
 
 // Error says what could not be done with a pidfile; its text is the reference's, behind its doubled prefix.
@@ -158,7 +157,7 @@ func examine(f *os.File, path string, patient bool) (h *Holder, gone bool, err e
 		time.Sleep(lookAgain)
 		return nil, false, nil
 	case held || h != nil && h.PID != os.Getpid() && alive(h.PID) && isFetchmail(h.PID):
-		h.path, h.flocked = path, held
+		h.path = path
 		return h, false, nil
 	}
 	return nil, true, nil

@@ -22,17 +22,10 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 	if p != rcfile.IMAP && len(u.Folders) > 0 {
 		return nil, &protocols.Fault{Kind: protocols.Config, Err: errors.New("Option --folder is not supported with POP3")}
 	}
-	show := func(d wire.Dir, text string) { rep.Trace(dialect(p), byte(d), text) }
-	if rep.Verbose == 0 {
-		show = nil
-	}
-	policy := a.tls(rep, show)
-	if err := policy.Validate(); err != nil {
-		return nil, &protocols.Fault{Kind: protocols.Config, Err: err}
-	}
-	dial := &wire.Dialer{Timeout: time.Duration(s.Timeout) * time.Second, Plugin: s.Plugin, Label: s.Name, Proxy: proxy(), Trace: show}
-	if a.wrapped() {
-		dial.TLS = policy
+	show := trace[wire.Dir](rep, dialect(p))
+	dial, policy, err := a.dialer(rep, show)
+	if err != nil {
+		return nil, err
 	}
 	pass, err := a.enter(ctx)
 	if err != nil {
@@ -59,6 +52,20 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 		Known: a.record(p, "").Known, Keep: u.Keep, FetchAll: u.FetchAll, UIDL: s.UIDL, Say: rep.Say,
 		ForceRETR: force, Trace: show, Warn: rep.Warn,
 	})
+}
+
+// dialer makes what connects to the server, and the policy for TLS, then or later.
+func (a *account) dialer(rep *report.Reporter, show wire.Trace) (*wire.Dialer, *wire.TLS, error) {
+	policy := a.tls(rep, show)
+	if err := policy.Validate(); err != nil {
+		return nil, nil, &protocols.Fault{Kind: protocols.Config, Err: err}
+	}
+	s := a.server
+	d := &wire.Dialer{Timeout: time.Duration(s.Timeout) * time.Second, Plugin: s.Plugin, Label: s.Name, Proxy: proxy(), Trace: show}
+	if a.wrapped() {
+		d.TLS = policy
+	}
+	return d, policy, nil
 }
 
 // enter waits until a resident task may log in: of many that come at once, a host bears a few. It returns what ends that.

@@ -98,7 +98,7 @@ func (t *Task) Run(ctx context.Context, turn Turn) poll.Result {
 		j.Observer = obs
 		return j.Run(ctx, stop)
 	}
-	auto := poll.Account{Label: a.server.Name, Host: a.server.Host(), User: a.user.Remote}
+	auto := a.mailbox()
 	obs.Observe(poll.Started{Account: auto, Protocol: "auto"})
 	res := a.tryAll(ctx, stop, rep, obs)
 	obs.Observe(poll.Finished{Account: auto, Protocol: "auto", Status: res.Status})
@@ -359,7 +359,8 @@ func (a *account) reporter(out, err io.Writer) *report.Reporter {
 func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 	s, u, c := a.server, a.user, a.config
 	j := &poll.Job{
-		Account:  poll.Account{Label: s.Name, Host: s.Host(), User: u.Remote},
+		Account:  a.mailbox(),
+		Resolve:  a.resolve(),
 		Protocol: dialect(p),
 		Folders:  a.task.folders,
 		Timeout:  s.Timeout,
@@ -377,13 +378,15 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 		Bounce: func(ctx context.Context, f poll.Failure) (string, error) { return a.bounce(ctx, f, rep) },
 		Memory: a.memory, Notices: a.notices(), DeadLetter: a.deadLetter,
 	}
-	if s.DNS {
-		j.Resolve = func(ctx context.Context) (string, error) { return canonical(ctx, s.Host()) }
-	}
 	j.Open = func(ctx context.Context) (protocols.Session, error) { return a.open(ctx, p, rep) }
 	j.Stay, j.Wake = a.task.Resident, a.wake
 	j.Before, j.After = hook("pre", u.PreConnect, a.Detached), hook("post", u.PostConnect, a.Detached)
 	return j
+}
+
+// mailbox is whose mail events are about.
+func (a *account) mailbox() poll.Account {
+	return poll.Account{Label: a.server.Name, Host: a.server.Host(), User: a.user.Remote}
 }
 
 // dialect is what a protocol is called in status lines and traces: the reference knows SDPS as POP3.
@@ -404,6 +407,14 @@ func (a *account) record(p rcfile.Protocol, folder string) *ledger.Account {
 		folder = "INBOX"
 	}
 	return a.ledger.Account(a.user.Remote, a.recordHost, folder)
+}
+
+// resolve finds the canonical name of the server; nil without the option dns.
+func (a *account) resolve() func(context.Context) (string, error) {
+	if !a.server.DNS {
+		return nil
+	}
+	return func(ctx context.Context) (string, error) { return canonical(ctx, a.server.Host()) }
 }
 
 // canonical is the name that the resolver has for a host behind all aliases.

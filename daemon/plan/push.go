@@ -31,12 +31,9 @@ func (a *account) pushes() bool {
 func (a *account) push(ctx context.Context, stop <-chan struct{}, rep *report.Reporter, obs poll.Observer) poll.Result {
 	s, u := a.server, a.user
 	p := &poll.Push{
-		Account: poll.Account{Label: s.Name, Host: s.Host(), User: u.Remote}, Protocol: string(s.Protocol), Timeout: s.Timeout,
+		Account: a.mailbox(), Resolve: a.resolve(), Protocol: string(s.Protocol), Timeout: s.Timeout,
 		Before: hook("pre", u.PreConnect, a.Detached), After: hook("post", u.PostConnect, a.Detached), Observer: obs,
 		Sink: func() string { return "" },
-	}
-	if s.DNS {
-		p.Resolve = func(ctx context.Context) (string, error) { return canonical(ctx, s.Host()) }
 	}
 	if err := a.unsupported(); err != nil { // before the preconnect command, as in the reference
 		p.Resolve, p.Before = nil, func(context.Context) error { return err }
@@ -76,21 +73,16 @@ func (a *account) unsupported() error {
 }
 
 // client are the options for both protocols.
-func (a *account) client(rep *report.Reporter, service string) esmtp.Options {
+func (a *account) client(rep *report.Reporter, service string) (esmtp.Options, error) {
 	s := a.server
-	o := esmtp.Options{Host: s.Host(), Service: service, Label: s.Name, Helo: a.HostName, Protocol: string(s.Protocol), Warn: rep.Warn,
+	o := esmtp.Options{Host: s.Host(), Service: service, Label: s.Name, Helo: a.HostName, Protocol: string(s.Protocol),
 		StartTLS: a.pushUpgrade()}
-	var show wire.Trace
 	if rep.Verbose > 0 {
-		show = func(d wire.Dir, text string) { rep.Trace(o.Protocol, byte(d), text) }
 		o.Trace = func(protocol string, d wire.Dir, text string) { rep.Trace(protocol, byte(d), text) }
 	}
-	o.TLS = a.tls(rep, show)
-	o.Dialer = &wire.Dialer{Timeout: time.Duration(s.Timeout) * time.Second, Plugin: s.Plugin, Label: s.Name, Proxy: proxy(), Trace: show}
-	if a.wrapped() {
-		o.Dialer.TLS = o.TLS
-	}
-	return o
+	var err error
+	o.Dialer, o.TLS, err = a.dialer(rep, trace[wire.Dir](rep, o.Protocol))
+	return o, err
 }
 
 // pushUpgrade decides about STARTTLS with ETRN and ODMR. The reference never uses it there, so that the defaults of other
@@ -104,9 +96,9 @@ func (a *account) pushUpgrade() wire.Upgrade {
 }
 
 func (a *account) etrn(ctx context.Context, stop <-chan struct{}, rep *report.Reporter) error {
-	o := etrn.Options{Options: a.client(rep, a.service("smtp", "smtps")), Domains: a.user.FetchDomains, Say: rep.Progress}
-	if err := o.TLS.Validate(); err != nil {
-		return &protocols.Fault{Kind: protocols.Config, Err: err}
+	client, err := a.client(rep, a.service("smtp", "smtps"))
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -119,20 +111,20 @@ func (a *account) etrn(ctx context.Context, stop <-chan struct{}, rep *report.Re
 		case <-ended:
 		}
 	}()
-	return etrn.Request(ctx, o)
+	return etrn.Request(ctx, etrn.Options{Options: client, Domains: a.user.FetchDomains, Say: rep.Progress})
 }
 
 func (a *account) odmr(ctx context.Context, stop <-chan struct{}, rep *report.Reporter, sink *smtp.Sink) (int, error) {
-	o := odmr.Options{
-		Options: a.client(rep, a.service(odmrPort, odmrPort)), User: a.user.Remote, Secret: a.secret, Auth: string(a.server.Auth),
+	client, err := a.client(rep, a.service(odmrPort, odmrPort))
+	if err != nil {
+		return 0, err
+	}
+	n, err := odmr.Run(ctx, stop, odmr.Options{
+		Options: client, User: a.user.Remote, Secret: a.secret, Auth: string(a.server.Auth),
 		Domains: a.user.FetchDomains, Timeout: time.Duration(a.server.Timeout) * time.Second,
 		Listener: func(ctx context.Context) (net.Conn, error) { return sink.Connect(ctx) },
 		Say:      rep.Progress, Remark: rep.Remark,
-	}
-	if err := o.TLS.Validate(); err != nil {
-		return 0, &protocols.Fault{Kind: protocols.Config, Err: err}
-	}
-	n, err := odmr.Run(ctx, stop, o)
+	})
 	var gone *odmr.ListenerError
 	if errors.As(err, &gone) {
 		err = &deliver.Fault{Kind: deliver.Lost, Detail: []string{gone.Error()}, Err: gone}

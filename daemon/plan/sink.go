@@ -48,7 +48,7 @@ func (a *account) listener(host string, rep *report.Reporter) smtp.Options {
 	s, u := a.server, a.user
 	o := smtp.Options{
 		Hosts: u.SMTPHosts, LMTP: u.LMTP, Helo: a.HostName, Address: u.SMTPAddress, Name: u.SMTPName, Antispam: u.Antispam,
-		BatchLimit: u.BatchLimit, User: s.EsmtpName, Password: s.EsmtpPassword, Trace: trace(rep, a.listenerProtocol()),
+		BatchLimit: u.BatchLimit, User: s.EsmtpName, Password: s.EsmtpPassword, Trace: trace[byte](rep, a.listenerProtocol()),
 		Timeouts: smtp.Timeouts{}.AtLeast(time.Duration(s.Timeout) * time.Second), Notice: rep.Connections,
 	}
 	if s.EsmtpPassword == "" {
@@ -78,11 +78,11 @@ func (a *account) listenerProtocol() string {
 }
 
 // trace shows a dialogue with -v.
-func trace(rep *report.Reporter, protocol string) func(dir byte, line string) {
+func trace[Dir ~byte](rep *report.Reporter, protocol string) func(dir Dir, line string) {
 	if rep.Verbose == 0 {
 		return nil
 	}
-	return func(dir byte, line string) { rep.Trace(protocol, dir, line) }
+	return func(dir Dir, line string) { rep.Trace(protocol, byte(dir), line) }
 }
 
 // tooLarge is the code of a message that exceeds the listener's limit: RFC 5321, section 4.2.3.
@@ -107,7 +107,7 @@ func (a *account) bounce(ctx context.Context, f poll.Failure, rep *report.Report
 	for _, s := range f.Status {
 		b.Failures = append(b.Failures, notice.Failure{To: s.To, Reply: s.Reply.Text})
 	}
-	sink := smtp.New(smtp.Options{Hosts: []string{"localhost"}, HELO: true, Helo: a.HostName, Name: to, Trace: trace(rep, "SMTP")})
+	sink := smtp.New(smtp.Options{Hosts: []string{"localhost"}, HELO: true, Helo: a.HostName, Name: to, Trace: trace[byte](rep, "SMTP")})
 	defer sink.Close()
 	out, err := deliver.Send(ctx, sink, deliver.Envelope{To: []string{to}}, func(w io.Writer) error {
 		_, err := b.WriteTo(w)

@@ -25,8 +25,6 @@ type Options struct {
 	Trace func(protocol string, d wire.Dir, text string)
 	// Protocol is what the trace calls commands after the greeting: "ETRN", "ODMR".
 	Protocol string
-	// Warn takes lines for standard error that do not end the session.
-	Warn func(string)
 }
 
 // smtp is the name of the protocol for the phase that all sessions have in common, as in the reference's traces.

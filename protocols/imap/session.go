@@ -203,7 +203,7 @@ func (s *Session) free(ctx context.Context, phase protocols.Phase) error {
 
 // Traits tells the facts about IMAP.
 func (s *Session) Traits() protocols.Traits {
-	return protocols.Traits{Protocol: "IMAP", Peer: s.conn.PeerIP(), Folders: true, ServerSeen: true, SplitSizes: true}
+	return protocols.Traits{Protocol: "IMAP", Peer: s.conn.PeerIP(), Folders: true, ServerSeen: true}
 }
 
 // Select opens a folder (RFC 3501, sections 6.3.1 and 6.3.2).
