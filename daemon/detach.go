@@ -76,6 +76,7 @@ func (d Detaching) Start() (pid int, err error) {
 	}
 	cmd.ExtraFiles = []*os.File{secrets, ready}
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	keepGiven()
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
@@ -87,6 +88,17 @@ func (d Detaching) Start() (pid int, err error) {
 	}()
 	pid = cmd.Process.Pid // Release forgets it
 	return pid, await(cmd, news)
+}
+
+// keepGiven keeps the descriptors that we were given, and that are of no use in the background, from the processes that
+// we start: a daemon would hold the pipes and locks of whoever has called us for as long as it lives.
+func keepGiven() {
+	open, _ := os.ReadDir("/dev/fd") // where the system has no such folder they are handed on
+	for _, e := range open {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
 }
 
 // await hears what the detached process has to say.

@@ -39,7 +39,9 @@ func detached(d *Detached) {
 	sid, _ := unix.Getsid(0)
 	_, inherits := os.LookupEnv(detachedEnv)
 	out, err := os.Stdout.Stat()
-	report := fmt.Sprintf("secrets %q leader %v env %v stdout %v %v\n", d.Secrets, sid == os.Getpid(), inherits, out.Mode().Type(), err)
+	given, _ := strconv.Atoi(os.Args[3])
+	_, closed := unix.FcntlInt(uintptr(given), unix.F_GETFD, 0)
+	report := fmt.Sprintf("secrets %q leader %v env %v stdout %v %v, given %v\n", d.Secrets, sid == os.Getpid(), inherits, out.Mode().Type(), err, closed)
 	os.WriteFile(os.Args[2], []byte(report), 0o600)
 	switch os.Args[1] {
 	case "ready":
@@ -61,14 +63,19 @@ func start(t *testing.T, what string, log *os.File) (seen string, pid int, err e
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "seen")
 	secrets := bytes.Repeat([]byte("s3cret "), 20000) // more than a pipe holds
-	pid, err = Detaching{Args: []string{"fetchmail", what, file}, Secrets: secrets, Log: log}.Start()
+	given, err := unix.FcntlInt(0, unix.F_DUPFD, 200) // as a shell does it for its commands
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(given)
+	pid, err = Detaching{Args: []string{"fetchmail", what, file, strconv.Itoa(given)}, Secrets: secrets, Log: log}.Start()
 	b, _ := os.ReadFile(file)
 	return strings.ReplaceAll(string(b), strings.Repeat("s3cret ", 20000), "ALL"), pid, err
 }
 
 func TestDetachWaitsUntilTheOtherIsReady(t *testing.T) {
 	seen, pid, err := start(t, "ready", nil)
-	if err != nil || pid <= 0 || seen != "secrets \"ALL\" leader true env false stdout Dc--------- <nil>\n" {
+	if err != nil || pid <= 0 || seen != "secrets \"ALL\" leader true env false stdout Dc--------- <nil>, given bad file descriptor\n" {
 		t.Errorf("%q, pid %d, %v", seen, pid, err)
 	}
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
