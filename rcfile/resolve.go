@@ -345,7 +345,9 @@ func (r *resolver) checkLogFile() {
 	exists, writable := r.env.LogFile(g.LogFile)
 	switch {
 	case !exists:
-		r.warn("Logfile \"%s\" does not exist, ignoring logfile option.", g.LogFile)
+		if !r.line.Silent {
+			r.warn("Logfile \"%s\" does not exist, ignoring logfile option.", g.LogFile)
+		}
 		g.LogFile = ""
 		g.set.remove(index)
 	case !writable && r.err == nil:

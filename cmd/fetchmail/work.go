@@ -250,6 +250,9 @@ func (p *program) poll(ctx context.Context, pl *plan.Plan) error {
 			p.complain("All connections are wedged.  Exiting.")
 			return failure(exitNoSecret)
 		}
+		if p.line.Verbose > 0 {
+			p.tell("normal termination, status %d", exitOK) // of all polls
+		}
 		return failure(exitNoMail)
 	}
 	beating, still := context.WithCancel(ctx)

@@ -74,14 +74,16 @@ type (
 		Size int64
 		Err  error
 	}
-	// BadHeader: a message was left on the server because of its header.
-	BadHeader struct{ Err error }
+	// BadHeader: a message was left on the server because of a line of its header.
+	BadHeader struct{ Line string }
 	// Answered: a receiver has refused or deferred somebody.
 	Answered struct {
 		Sink   string
 		LMTP   bool
 		Status deliver.Status
 	}
+	// Forwarded: everybody was refused, and the postmaster takes the message.
+	Forwarded struct{ Postmaster string }
 	// NoReceiver: everybody, the postmaster included, was refused.
 	NoReceiver struct{ Postmaster string }
 	// TextRefused: the receiver has refused the text of a message for good.
@@ -136,6 +138,7 @@ func (Limited) event()     {}
 func (Unavailable) event() {}
 func (BadHeader) event()   {}
 func (Answered) event()    {}
+func (Forwarded) event()   {}
 func (NoReceiver) event()  {}
 func (TextRefused) event() {}
 func (Bounced) event()     {}

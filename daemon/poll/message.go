@@ -55,7 +55,9 @@ func (b *box) deliver(ctx context.Context, m *protocols.Message) (Verdict, error
 		b.Observer.Observe(Retained{})
 		return Verdict{}, nil
 	case err != nil && !b.Edit.AcceptBad:
-		b.Observer.Observe(BadHeader{err})
+		var bad header.BadLine
+		errors.As(err, &bad)
+		b.Observer.Observe(BadHeader{string(bad)})
 		return b.keepIt()
 	}
 	if b.Edit.MimeDecode {
@@ -151,6 +153,9 @@ func (b *box) carry(ctx context.Context, m *protocols.Message, h *header.Block, 
 	p.begun = true
 	known := d.Recipients()
 	p.tell(ctx, known.Status)
+	if known.ByDefault {
+		b.Observer.Observe(Forwarded{p.env.Fallback})
+	}
 	m.Body.Read(nil) // asks for the text; its size is exact from now on
 	b.Observer.Observe(Body{Octets: m.BodySize})
 	if err := b.write(m, h, to, known, d); err != nil {

@@ -32,7 +32,8 @@ func (p *Push) Run(ctx context.Context, stop <-chan struct{}) Result {
 	res := Result{Fetched: messages, Status: StatusOf(err), Err: err}
 	if err != nil {
 		p.failed(err)
-	} else if p.After != nil {
+	}
+	if p.After != nil && ctx.Err() == nil {
 		if err := p.After(ctx); err != nil && ctx.Err() == nil {
 			p.failed(err)
 		}

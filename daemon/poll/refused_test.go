@@ -321,7 +321,6 @@ func TestAMessageThatCannotBeWrittenDoesNotHoldUpTheOthers(t *testing.T) {
 		j := w.job(Rules{})
 		j.Folders = []string{"one", "two"}
 		j.Sink = func(string) deliver.Sink { return smallDisk{receiver{w}, "text 1", atClose} }
-		j.After = func(context.Context) error { t.Error("postconnect after a failure"); return nil }
 		res := j.Run(t.Context(), nil)
 		if res.Status != BSMTP || !errors.Is(res.Err, errDiskFull) || res.Fetched != 6 {
 			t.Errorf("%+v", res)

@@ -52,15 +52,16 @@ func (j *Job) Run(ctx context.Context, stop <-chan struct{}) Result {
 	ended := make(chan struct{})
 	defer close(ended)
 	go r.watch(cut, ended)
-	err := r.hooks(hard)
+	err := r.sessions(hard)
 	if err != nil && (ctx.Err() != nil || r.stopping()) {
 		err = nil
 	}
 	res := Result{Fetched: r.fetched, Status: StatusOf(err), Err: err}
-	if err != nil {
-		r.tellFailed(err)
-	} else {
+	switch {
+	case err == nil:
 		res.Status = r.outcome()
+	case !r.told:
+		r.tellFailed(err)
 	}
 	r.remember(ctx, err)
 	j.Observer.Observe(Finished{r.Account, r.protocol(), res.Status})
@@ -101,6 +102,7 @@ type run struct {
 	leftovers   []leftover           // refused messages of this session
 	failure     error                // the first message that could not be written; the poll ends with it
 	failures    int                  // messages in a row that could not
+	told        bool                 // what the poll fails of
 	unfit       map[string]time.Time // when those of this folder could not, by UID
 }
 
@@ -143,8 +145,43 @@ func (r *run) outcome() Status {
 	return NoMail
 }
 
-// hooks runs the poll between the preconnect and the postconnect command.
-func (r *run) hooks(ctx context.Context) error {
+// sessions are all sessions of the poll; there is more than one if deletions become final with the end of a session only.
+func (r *run) sessions(ctx context.Context) error {
+	for r.again = true; r.again; {
+		r.again = false
+		if err := r.hooked(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hooked is a session between the preconnect and the postconnect command. The latter takes down what the former has set
+// up, whatever has happened between; that it failed is the status of a session in which all went well and mail came.
+func (r *run) hooked(ctx context.Context) error {
+	err := r.connect(ctx)
+	if err == nil && !r.again {
+		err = r.failure
+	}
+	if r.After == nil || ctx.Err() != nil || r.stopping() {
+		return err
+	}
+	if err != nil {
+		r.tellFailed(err)
+		r.told = true
+	}
+	late := r.After(ctx)
+	if err == nil && !r.again && r.outcome() == Success {
+		return late
+	}
+	if late != nil {
+		r.tellFailed(late)
+	}
+	return err
+}
+
+// connect is a session and what comes before it.
+func (r *run) connect(ctx context.Context) error {
 	if r.Resolve != nil {
 		host, err := r.Resolve(ctx)
 		if err != nil {
@@ -158,18 +195,9 @@ func (r *run) hooks(ctx context.Context) error {
 			return err
 		}
 	}
-	for r.again = true; r.again; {
-		r.again = false
-		err := r.visit(ctx)
-		r.closeSink(err)
-		if err != nil {
-			return err
-		}
-	}
-	if r.failure == nil && r.After != nil {
-		return r.After(ctx)
-	}
-	return r.failure
+	err := r.visit(ctx)
+	r.closeSink(err)
+	return err
 }
 
 // closeSink ends the sink. After a fault of the server the reference just drops the connection, and so do we, unless

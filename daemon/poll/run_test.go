@@ -519,3 +519,81 @@ func TestNewsWithoutEndDoNotHoldAPoll(t *testing.T) {
 		t.Errorf("%d rounds, %+v", rounds, res)
 	}
 }
+
+// TestPostconnectFollowsEverySession: whatever has come of it. That the command fails counts only where nothing else did.
+func TestPostconnectFollowsEverySession(t *testing.T) {
+	failed := func(when string) func(context.Context) error {
+		return func(context.Context) error { return &HookError{When: when, Code: 2} }
+	}
+	for _, c := range []struct {
+		name   string
+		mail   int
+		rules  Rules
+		change func(*world, *Job)
+		status Status
+		told   string // the failures, in order, "|" where the command ran
+	}{
+		{"mail", 2, Rules{}, nil, Syntax, "|post"},
+		{"no mail", 0, Rules{}, nil, NoMail, "|post"},
+		{"fetchlimit", 2, Rules{FetchLimit: 1}, nil, MaxFetch, "|post"},
+		{"session after session", 2, Rules{Expunge: 1}, nil, Syntax, "|post|post"},
+		{"preconnect failed", 2, Rules{}, func(_ *world, j *Job) { j.Before = failed("pre") }, Syntax, "pre|post"},
+		{"no such host", 2, Rules{}, func(_ *world, j *Job) {
+			j.Resolve = func(context.Context) (string, error) { return "", errors.New("no such host") }
+		}, DNS, "DNS|post"},
+		{"cut off", 2, Rules{}, func(w *world, _ *Job) { w.cutAfter = 1 }, Socket, "other|post"},
+		{"stopped", 2, Rules{}, func(_ *world, j *Job) {
+			j.Open = func(ctx context.Context) (protocols.Session, error) { <-ctx.Done(); return nil, ctx.Err() }
+		}, NoMail, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := &world{mail: letters(c.mail), removes: true}
+			j := w.job(c.rules)
+			stop := make(chan struct{})
+			if c.name == "stopped" {
+				close(stop)
+			}
+			if c.change != nil {
+				c.change(w, j)
+			}
+			told := func() (s string) {
+				for _, e := range w.events {
+					var hook *HookError
+					var dns *DNSError
+					switch f, is := e.(Failed); {
+					case is && errors.As(f.Err, &hook):
+						s += hook.When
+					case is && errors.As(f.Err, &dns):
+						s += "DNS"
+					case is:
+						s += "other"
+					}
+				}
+				return s
+			}
+			got, seen := "", 0
+			j.After = func(ctx context.Context) error {
+				got, seen = got+told()[seen:]+"|", len(told())
+				return failed("post")(ctx)
+			}
+			res := j.Run(t.Context(), stop)
+			if got += told()[seen:]; res.Status != c.status || got != c.told {
+				t.Errorf("status %v, told %q; want %v, %q", res.Status, got, c.status, c.told)
+			}
+		})
+	}
+}
+
+// TestABadHeaderIsNoRefusal: nobody has got the message, and so it stays, with no softbounce, too.
+func TestABadHeaderIsNoRefusal(t *testing.T) {
+	for _, soft := range []bool{true, false} {
+		w := &world{mail: []string{"From: a@b.example\r\nno field\r\n\r\ntext\r\n"}}
+		res := w.job(Rules{SoftBounce: soft}).Run(t.Context(), nil)
+		if res.Status != Success || !slices.Contains(w.events, Event(BadHeader{"no field"})) || !slices.Contains(w.events, Event(Done{})) {
+			t.Errorf("%+v; %v", res, w.events)
+		}
+		if strings.Contains(strings.Join(w.log, " "), "record") || strings.Contains(strings.Join(w.log, " "), "delete") {
+			t.Errorf("%v", w.log)
+		}
+	}
+}

@@ -34,11 +34,11 @@ func evilEvents() []poll.Event {
 	events := []poll.Event{
 		poll.Started{Account: a, Protocol: "IMAP"}, poll.Counted{Account: a, Folder: evil, Total: 3, Seen: 1, Octets: 9}, poll.Counted{Account: a, Folder: evil},
 		poll.Reading{Account: a, Num: 1, Total: 3, Header: 10, Size: 20, Read: 10}, poll.Body{Octets: 10}, poll.Progress{Text: []byte(evil)}, poll.Done{Flushed: true},
-		poll.Reading{Account: a, Num: 2, Total: 3, Header: -1, Size: 20}, poll.BadHeader{Err: err}, poll.Done{},
+		poll.Reading{Account: a, Num: 2, Total: 3, Header: -1, Size: 20}, poll.BadHeader{Line: evil}, poll.Done{},
 		poll.Reading{Account: a, Num: 3, Total: 3, Header: -1, Size: 20}, poll.Retained{},
 		poll.Skipped{Account: a, Num: 1, Size: 7, Oversized: true}, poll.Limited{Account: a, Limit: 1, Left: 2},
 		poll.Unavailable{Account: a, Num: 1, Size: 7, Err: err}, poll.Answered{Sink: evil, Status: reply}, poll.Answered{Sink: evil, LMTP: true, Status: reply},
-		poll.NoReceiver{Postmaster: evil}, poll.TextRefused{Sink: evil}, poll.Bounced{To: evil}, poll.Bounced{To: evil, Err: err},
+		poll.Forwarded{Postmaster: evil}, poll.NoReceiver{Postmaster: evil}, poll.TextRefused{Sink: evil}, poll.Bounced{To: evil}, poll.Bounced{To: evil, Err: err},
 		poll.Filed{Folder: evil}, poll.Filed{Folder: evil, Err: err}, poll.Restored{Account: a}, poll.Unsent{To: evil, Err: err},
 		poll.Idling{Account: a, Folder: evil, On: true}, poll.Idling{Account: a, Folder: evil}, poll.Warned{Text: evil}, poll.Undecided{Account: a},
 		poll.Failed{Account: a, Sink: evil, Err: &deliver.Fault{Kind: deliver.Unreachable, Err: err, Detail: []string{"name 0: " + evil, evil}}},

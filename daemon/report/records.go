@@ -143,6 +143,8 @@ func (c *records) trouble(e poll.Event) {
 	case poll.Answered:
 		c.about("refused", slog.LevelWarn, append(c.message, slog.String("sink", e.Sink), slog.String("recipient", e.Status.To),
 			slog.Int("code", e.Status.Reply.Code))...)
+	case poll.Forwarded:
+		c.about("forwarded", slog.LevelWarn, append(c.message, slog.String("recipient", e.Postmaster))...)
 	case poll.NoReceiver:
 		c.about("no-receiver", slog.LevelError, append(c.message, slog.String("recipient", e.Postmaster))...)
 	case poll.TextRefused:

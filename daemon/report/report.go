@@ -98,6 +98,9 @@ func (r *Reporter) tell(e poll.Event) {
 			return
 		}
 		r.say("incorrect header line found - see manpage for bad-header option")
+		if r.Verbose > 0 {
+			r.say("line: %s", Clean(e.Line))
+		}
 	default:
 		r.trouble(e)
 	}

@@ -57,6 +57,9 @@ func TestProgress(t *testing.T) {
 			"fetchmail: fetchlimit 2 reached; 1 message left on server mail.example.test account alice\n"},
 		{"bad header in the open line", nil, []poll.Event{reading, poll.BadHeader{}, poll.Done{}},
 			"reading message alice@mail.example.test:1 of 3 (400 octets)fetchmail: incorrect header line found - see manpage for bad-header option\n not flushed\n"},
+		{"bad header, with -v", func(r *Reporter) { r.Verbose = 1 }, []poll.Event{reading, poll.BadHeader{Line: "no\x1b field"}, poll.Done{}},
+			"reading message alice@mail.example.test:1 of 3 (400 octets)fetchmail: incorrect header line found - see manpage for bad-header option\n" +
+				"fetchmail: line: no\\x1b field\n not flushed\n"},
 		{"status", nil, []poll.Event{poll.Finished{Account: alice, Status: poll.AuthFail}}, "fetchmail: Query status=3 (AUTHFAIL)\n"},
 		{"status without a name", nil, []poll.Event{poll.Finished{Account: alice, Status: poll.ServerBusy}}, "fetchmail: Query status=14\n"},
 		{"no mail is no status", nil, []poll.Event{poll.Finished{Account: alice, Status: poll.NoMail}}, ""},

@@ -20,6 +20,10 @@ func (r *Reporter) trouble(e poll.Event) {
 	switch e := e.(type) {
 	case poll.Answered:
 		r.answered(e)
+	case poll.Forwarded:
+		if r.Verbose > 0 {
+			r.Complain("no address matches; forwarding to %s.", Clean(e.Postmaster))
+		}
 	case poll.NoReceiver:
 		r.Complain("can't even send to %s!", Clean(e.Postmaster))
 	case poll.TextRefused:
@@ -45,23 +49,23 @@ func (r *Reporter) trouble(e poll.Event) {
 
 func (r *Reporter) answered(e poll.Answered) {
 	s := e.Status
+	what := "SMTP"
+	if e.LMTP {
+		what = "LMTP"
+	}
 	switch {
 	case s.Reply.Text == "":
 	case s.Reply.Code < 200: // not SMTP: the exit status of an MDA
 		r.Complain("%s", Clean(s.Reply.Text))
 	default:
-		what := "SMTP"
-		if e.LMTP {
-			what = "LMTP"
-		}
 		lines := strings.Split(s.Reply.Text, "\n")
 		for i, l := range lines {
 			lines[i] = Clean(l)
 		}
 		r.Complain("%s error: %s", what, strings.Join(lines, "\r\n")) // the reference keeps the line ends within
 	}
-	if r.Verbose > 0 && s.Stage == deliver.AtRcpt {
-		r.Complain("SMTP listener doesn't like recipient address `%s'", Clean(s.To))
+	if r.Verbose > 0 && s.Stage == deliver.AtRcpt && s.Class != deliver.Deferred {
+		r.Complain("%s listener doesn't like recipient address `%s'", what, Clean(s.To))
 	}
 }
 
@@ -253,12 +257,7 @@ func (r *Reporter) timeout(e poll.Failed, f *protocols.Fault) {
 // refused explains a connection that did not come about, a line an address.
 func (r *Reporter) refused(e poll.Failed, d *wire.DialError) {
 	lines := d.Lines(e.Protocol)
-	if r.Verbose > 0 && len(d.Attempts) > 0 {
-		for _, l := range lines[1 : len(lines)-1] {
-			_, text, _ := strings.Cut(l, ": ")
-			r.Complain("%s", Clean(text))
-		}
-	}
+	r.attempts(lines)
 	r.Complain("%s", lines[0])
 	for _, l := range lines[1:] {
 		r.plainError("%s", Clean(l))
@@ -284,9 +283,24 @@ func (r *Reporter) receiver(e poll.Failed, f *deliver.Fault) {
 	}
 }
 
+// attempts writes, with -v, the lines about the addresses of a host once more, before the headline that begins lines.
+func (r *Reporter) attempts(lines []string) {
+	if r.Verbose == 0 || lines[0] != "Connection errors for this poll:" {
+		return
+	}
+	for _, l := range lines[1:] {
+		_, text, named := strings.Cut(l, ": ")
+		if !named || !strings.HasPrefix(l, "name ") {
+			return
+		}
+		r.Complain("%s", Clean(text))
+	}
+}
+
 // connection writes the lines that tell of connections that did not come about.
 func (r *Reporter) connection(lines []string) {
-	for _, l := range lines {
+	for i, l := range lines {
+		r.attempts(lines[i:])
 		if strings.HasPrefix(l, "name ") {
 			r.plainError("%s", Clean(l))
 		} else {

@@ -2,13 +2,14 @@ package header
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 )
 
-// ErrBad is wrapped by the error of Parse when a line is neither a field nor the continuation of one. What becomes of
-// such a message is the option bad-header.
-var ErrBad = errors.New("incorrect header line found")
+// BadLine is the error of Parse when a line is neither a field nor the continuation of one: the first such line, as it
+// was received. What becomes of such a message is the option bad-header.
+type BadLine string
+
+func (l BadLine) Error() string { return fmt.Sprintf("incorrect header line found: %q", string(l)) }
 
 // Block is the header of one message.
 type Block struct {
@@ -27,7 +28,7 @@ type field struct {
 }
 
 // Parse reads a header as it was received: lines that end in CRLF or LF, with the empty line at its end if there was
-// one. The Block is valid even if err, which wraps ErrBad, is not nil. Parse keeps raw and never changes it.
+// one. The Block is valid even if err, a BadLine, is not nil. Parse keeps raw and never changes it.
 //
 // NUL octets are taken out, as the reference does. A line that is empty but for NULs and carriage returns ends the
 // header as well; what follows it in raw is text.
@@ -42,7 +43,7 @@ func Parse(raw []byte) (*Block, error) {
 		b.text = make([]byte, 0, len(raw))
 	}
 	var err error
-	for pos, n := 0, 1; pos < len(raw); n++ {
+	for pos := 0; pos < len(raw); {
 		next := lineEnd(raw, pos)
 		line := raw[pos:next]
 		if isBlank(line) {
@@ -58,7 +59,7 @@ func Parse(raw []byte) (*Block, error) {
 			b.text = appendWithout(b.text, line, 0)
 		}
 		if !b.add(at, at+len(line)-bytes.Count(line, []byte{0}), isFold(line)) && err == nil {
-			err = fmt.Errorf("%w in line %d", ErrBad, n)
+			err = BadLine(bytes.TrimRight(line, "\r\n"))
 		}
 		pos = next
 	}

@@ -13,9 +13,15 @@ const maxAddress = 900
 
 // complete turns a recipient into what RCPT is given: fetchmail(1), --smtpaddress and --smtpname.
 func (s *Sink) complete(h host, to string) string {
-	switch {
-	case s.opts.Name != "":
+	if s.opts.Name != "" {
 		return s.opts.Name
+	}
+	return s.at(h, to)
+}
+
+// at gives a local name its domain.
+func (s *Sink) at(h host, to string) string {
+	switch {
 	case to == "" || strings.Contains(to, "@"):
 		return to
 	case s.opts.Address != "":

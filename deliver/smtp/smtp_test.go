@@ -271,6 +271,20 @@ func TestRecipientsAreCompleted(t *testing.T) {
 	}
 }
 
+// TestSmtpnameIsNotThePostmaster: what it stands for was refused, the postmaster is somebody else.
+func TestSmtpnameIsNotThePostmaster(t *testing.T) {
+	srv := start(t, mailtest.SMTPOptions{Answer: func(verb, line string) string {
+		if verb == "rcpt" && strings.Contains(line, "all@x") {
+			return "550 no such user"
+		}
+		return ""
+	}})
+	o, err := send(sinkTo(t, srv, Options{Name: "all@x", Address: "corp.example.com"}), envelope, text)
+	if err != nil || !o.ByDefault || o.Status[1].To != "boss@corp.example.com" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
 // The domain is that of the host that was reached, not of the first in the list.
 func TestHuntList(t *testing.T) {
 	srv := start(t, mailtest.SMTPOptions{})

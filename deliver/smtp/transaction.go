@@ -69,7 +69,7 @@ func (t *transaction) addresses(e deliver.Envelope) (to []string, fallback strin
 		to = append(to, a)
 	}
 	if e.Fallback != "" {
-		fallback = t.sink.complete(t.session.host, e.Fallback)
+		fallback = t.sink.at(t.session.host, e.Fallback) // smtpname does not count: that one was refused
 		if checkRecipient(fallback) != nil {
 			fallback = ""
 		}
