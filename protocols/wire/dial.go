@@ -250,6 +250,10 @@ func canceledCause(ctx context.Context, err error) error {
 	return err
 }
 
+// imapPort is that of IMAP without TLS (RFC 9051, section 2.1): the one default of ours that a machine without
+// /etc/services, as containers are, does not know by its name.
+const imapPort = "143"
+
 func lookupPort(ctx context.Context, r Resolver, service string) (string, error) {
 	if n, err := strconv.Atoi(service); err == nil {
 		if n < 1 || n > 65535 {
@@ -258,10 +262,13 @@ func lookupPort(ctx context.Context, r Resolver, service string) (string, error)
 		return strconv.Itoa(n), nil
 	}
 	n, err := r.LookupPort(ctx, "tcp", service)
-	if err != nil {
-		return "", canceledCause(ctx, err)
+	switch {
+	case err == nil:
+		return strconv.Itoa(n), nil
+	case ctx.Err() == nil && service == "imap":
+		return imapPort, nil
 	}
-	return strconv.Itoa(n), nil
+	return "", canceledCause(ctx, err)
 }
 
 // Unbracket takes the brackets off an IPv6 address: "[::1]" becomes "::1".

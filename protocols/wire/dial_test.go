@@ -140,6 +140,26 @@ func pathTo(h func(ctx context.Context, address string) error) func(context.Cont
 	}
 }
 
+// TestImapIsKnownWithoutEtcServices: Go knows the other names that are asked for without being set.
+func TestImapIsKnownWithoutEtcServices(t *testing.T) {
+	var dialed string
+	d := Dialer{Resolver: twoFamilies, DialContext: pathTo(func(_ context.Context, address string) error {
+		dialed = address
+		return nil
+	})}
+	c, err := d.Dial(t.Context(), "h", "imap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	if dialed != "[2001:db8::1]:143" {
+		t.Errorf("dialed %s", dialed)
+	}
+	if _, err := d.Dial(t.Context(), "h", "nonesuch"); err == nil {
+		t.Error("a service that nobody knows was found")
+	}
+}
+
 func TestSecondAddressIsTriedBesideASilentFirst(t *testing.T) {
 	var notes []string
 	d := Dialer{Resolver: twoFamilies, Trace: func(_ Dir, s string) { notes = append(notes, s) }}
