@@ -170,7 +170,12 @@ func (p *program) yield() error {
 		p.complain("can't accept options while a background fetchmail is running.")
 		fmt.Fprint(p.err, argList(p.args))
 	default:
-		if err := h.Wake(); err != nil {
+		err := h.Wake()
+		if errors.Is(err, lock.ErrElsewhere) {
+			p.complain("can't wake the background fetchmail at %d: %v.", h.PID, err)
+			break
+		}
+		if err != nil {
 			p.complain("elder sibling at %d died mysteriously.", h.PID)
 			return failure(exitUndefined)
 		}

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -204,6 +205,25 @@ func format(pid, interval int) string {
 
 // alive tells whether the process exists and may be signalled by us.
 func alive(pid int) bool { return unix.Kill(pid, 0) == nil }
+
+// here tells whether the process that the number means here is the one that has locked the pidfile: it has the file open. A
+// container counts its processes for itself, and may share the file with us. Where the system does not tell, the name has
+// to do.
+func (h *Holder) here() bool {
+	ours, err := os.Stat(h.path)
+	if err != nil {
+		return false
+	}
+	dir := fmt.Sprintf("/proc/%d/fd/", h.PID)
+	open, err := os.ReadDir(dir)
+	if err != nil {
+		return unix.Kill(h.PID, 0) != unix.ESRCH && isFetchmail(h.PID)
+	}
+	return slices.ContainsFunc(open, func(e fs.DirEntry) bool {
+		theirs, err := os.Stat(dir + e.Name())
+		return err == nil && os.SameFile(ours, theirs)
+	})
+}
 
 // isFetchmail tells whether the process goes by our name; where the system does not tell (no /proc), it is believed.
 func isFetchmail(pid int) bool {

@@ -245,6 +245,28 @@ func TestUnrelatedProcessIsNeverSignalled(t *testing.T) {
 	}
 }
 
+// The holder counts processes otherwise than we do: it is in another container, which shares the file with us.
+func TestProcessOfTheSameNumberIsNotSignalled(t *testing.T) {
+	path := pidfile(t, "")
+	holder(t, path)
+	pid := sleeper(t)
+	if err := os.WriteFile(path, []byte(fmt.Sprintf("%d\n300\n", pid)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, stale, err := Find(path)
+	if err != nil || stale || h == nil || h.PID != pid {
+		t.Fatalf("%+v, stale %v, %v", h, stale, err)
+	}
+	for do, signal := range map[string]func() error{"Wake": h.Wake, "Quit": h.Quit} {
+		if err := signal(); !errors.Is(err, ErrElsewhere) {
+			t.Errorf("%s: %v", do, err)
+		}
+	}
+	if unix.Kill(pid, 0) != nil {
+		t.Error("an unrelated process was killed")
+	}
+}
+
 func TestLinksPipesFoldersAndFilesOfOthersAreRefused(t *testing.T) {
 	target := pidfile(t, fmt.Sprintf("%d\n", dead(t)))
 	link := pidfile(t, "")

@@ -102,6 +102,9 @@ func (l *Lock) Release() error {
 // ErrGone: the process has ended before it could be signalled.
 var ErrGone = errors.New("no such fetchmail is running any more")
 
+// ErrElsewhere: somebody holds the pidfile, but not the process that goes by this number here.
+var ErrElsewhere = errors.New("it runs in another container, or on another machine")
+
 // Wake makes a daemon poll at once (SIGUSR1; fetchmail(1), SIGNALS).
 func (h *Holder) Wake() error { return h.signal(unix.SIGUSR1) }
 
@@ -116,8 +119,12 @@ func (h *Holder) signal(sig syscall.Signal) error {
 		return ErrGone
 	}
 	defer p.Release()
-	if now, _, err := Find(h.path); err != nil || now == nil || now.PID != h.PID {
+	now, _, err := Find(h.path)
+	switch {
+	case err != nil || now == nil || now.PID != h.PID:
 		return ErrGone
+	case now.flocked && !now.here():
+		return ErrElsewhere
 	}
 	if err := p.Signal(sig); err != nil {
 		if errors.Is(err, os.ErrProcessDone) || errors.Is(err, unix.ESRCH) {
