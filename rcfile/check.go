@@ -194,6 +194,10 @@ func (c *checker) server(s *Server) {
 	for _, name := range []string{"interface", "monitor"} {
 		warn(name, name+" is deprecated and knows IPv4 only", "")
 	}
+	if n := s.watched(); n > s.MaxConnections {
+		warn("maxconnections", fmt.Sprintf("maxconnections does not count the %d connections that idle keeps open in a daemon", n),
+			"let fewer folders idle, or poll them")
+	}
 	if c.wrote(s, "port") {
 		c.add(c.at(s, 0, "port"), "warning", "port is deprecated", "use service")
 	}
@@ -202,6 +206,16 @@ func (c *checker) server(s *Server) {
 			warn(name, name+" has an effect in multidrop mode only", "more than one name behind \"is\", or a \"*\", makes it multidrop")
 		}
 	}
+}
+
+// watched is how many folders a daemon watches there, with a connection for each.
+func (s *Server) watched() (n int) {
+	for _, u := range s.Users {
+		if u.Idle && (s.Protocol == IMAP || s.Protocol == Auto) {
+			n += max(len(u.Folders), 1)
+		}
+	}
+	return n
 }
 
 // wrote tells whether the entry has the keyword of an option that sets the field of another.

@@ -9,6 +9,8 @@ import (
 	"testing"
 )
 
+//go:generate env RCFILE_UPDATE=1 go test -count=1 -run TestGeneratedFilesAreInStep .
+
 // TestGeneratedFilesAreInStep holds that the manual page and the completions are what the table says. RCFILE_UPDATE=1
 // writes them anew.
 func TestGeneratedFilesAreInStep(t *testing.T) {

@@ -229,7 +229,7 @@ func serverRows() []Option {
 		{Name: "idletimeout", Words: w("idletimeout"), Flags: w("idletimeout"), Kind: Number, Arg: "seconds", Dump: "idletimeout", New: true,
 			Help: "longest time that one IDLE may last", Say: "IDLE lasts at most %d seconds.", at: func(t target) any { return &t.server.IdleTimeout }},
 		{Name: "maxconnections", Words: w("maxconnections"), Flags: w("maxconnections"), Kind: Number, Arg: "count", Dump: "maxconnections", New: true,
-			Help: "polls of one host that run side by side (default 4)", Say: "At most %d polls of this host run side by side.",
+			Help: "polls of one host side by side, not counting idle ones (default 4)", Say: "At most %d polls of this host run side by side.",
 			at: func(t target) any { return &t.server.MaxConnections }},
 	}
 	for i := range rows {

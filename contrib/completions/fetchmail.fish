@@ -76,7 +76,7 @@ complete -c fetchmail -l logformat -x -a 'classic json' -d 'classic lines, or a 
 complete -c fetchmail -l metrics -x -d 'serve metrics at unix:PATH or 127.0.0.1:PORT'
 complete -c fetchmail -l retrieve-error -x -a 'abort continue markseen' -d 'what to do if a message cannot be fetched'
 complete -c fetchmail -l idletimeout -x -d 'longest time that one IDLE may last'
-complete -c fetchmail -l maxconnections -x -d 'polls of one host that run side by side (default 4)'
+complete -c fetchmail -l maxconnections -x -d 'polls of one host side by side, not counting idle ones (default 4)'
 complete -c fetchmail -l passwordfile -r -F -d 'read the password from the first line of a file'
 complete -c fetchmail -l passwordfd -x -d 'read the password from a descriptor'
 complete -c fetchmail -l maildir -r -F -d 'deliver into a Maildir'
