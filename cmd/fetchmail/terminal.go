@@ -15,7 +15,7 @@ func (p *program) dots() bool {
 	if p.line.Verbose == 0 || p.logged {
 		return false
 	}
-	f, ok := p.out.(*os.File)
+	f, ok := p.out.(interface{ Stat() (os.FileInfo, error) })
 	if !ok {
 		return false
 	}

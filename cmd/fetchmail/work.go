@@ -226,6 +226,9 @@ func (p *program) poll(ctx context.Context, pl *plan.Plan) error {
 	signals := daemon.Listen(os.Getuid() == 0) // before anybody can find us in the pidfile and wake us
 	defer signals.Stop()
 	go p.reopen(signals.Reopen)
+	if p.isDaemon() && !p.logged {
+		p.out, p.err = daemon.Outlet(p.out), daemon.Outlet(p.err)
+	}
 	l, err := p.take()
 	if err != nil {
 		pl.Close()
