@@ -31,6 +31,7 @@ type Holder struct {
 	Daemon   bool          // the file has an interval: wake-ups and --quit are for it
 	Interval time.Duration // whole seconds
 	path     string
+	flocked  bool // it is one of ours, which keeps the file open
 }
 
 // Error says what could not be done with a pidfile; its text is the reference's, behind its doubled prefix.
@@ -158,7 +159,7 @@ func examine(f *os.File, path string, patient bool) (h *Holder, gone bool, err e
 		time.Sleep(lookAgain)
 		return nil, false, nil
 	case held || h != nil && h.PID != os.Getpid() && alive(h.PID) && isFetchmail(h.PID):
-		h.path = path
+		h.path, h.flocked = path, held
 		return h, false, nil
 	}
 	return nil, true, nil
