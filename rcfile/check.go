@@ -2,10 +2,12 @@ package rcfile
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -32,7 +34,7 @@ type CheckInput struct {
 	Refused  error
 }
 
-// Check looks for errors and doubtful spots. Nothing but the input is looked at and nobody is contacted.
+// Check looks for errors and doubtful spots, in the order of the file. Nothing but the input is looked at and nobody is contacted.
 func Check(in CheckInput) []Finding {
 	c := &checker{in: in, src: string(in.Source)}
 	c.file()
@@ -54,6 +56,9 @@ func Check(in CheckInput) []Finding {
 	if in.Config != nil {
 		c.config(in.Config)
 	}
+	slices.SortStableFunc(c.findings, func(a, b Finding) int {
+		return cmp.Or(a.Line-b.Line, a.Column-b.Column)
+	})
 	return c.findings
 }
 
@@ -252,6 +257,12 @@ type userRule struct {
 
 func always(*Server, *User) bool { return true }
 
+// private tells whether nobody can listen to the connection: it does not leave this machine, or a command has made it.
+func (s *Server) private() bool {
+	ip, err := netip.ParseAddr(s.Host())
+	return s.Plugin != "" || s.Host() == "localhost" || err == nil && ip.IsLoopback()
+}
+
 func push(s *Server, _ *User) bool { return s.Protocol == ETRN || s.Protocol == ODMR }
 
 var userRules = []userRule{
@@ -269,12 +280,16 @@ var userRules = []userRule{
 	{"smtphost smtpaddress smtpname lmtp", "%s has no effect: an MDA, a file or a mailbox is given, too", "",
 		func(_ *Server, u *User) bool { return u.MDA != "" || u.BSMTP != "" || u.Maildir != "" || u.Mbox != "" }},
 	{"sslcertck", "the server is not checked: anybody on the way can read the mail and the password", "remove \"no sslcertck\"",
-		func(_ *Server, u *User) bool { return !u.SSLCertCk && u.SSLFingerprint == "" }},
+		func(s *Server, u *User) bool { return !u.SSLCertCk && u.SSLFingerprint == "" && !s.private() }},
 	{"sslproto", "%s asks for a protocol that is not safe any more", "use \"tls1.2+\" or \"auto\"",
 		func(_ *Server, u *User) bool {
 			return slices.Contains([]string{"ssl2", "ssl3", "ssl3+", "ssl23", "tls1", "tls1.1"}, strings.ToLower(u.SSLProto))
 		}},
-	{"sslproto", "%s '' sends the password in clear", "", func(_ *Server, u *User) bool { return u.SSLProtoSet && u.SSLProto == "" && !u.SSL }},
+	{"sslproto", "%s '' sends the password in clear", "",
+		func(s *Server, u *User) bool {
+			return u.SSLProtoSet && u.SSLProto == "" && !u.SSL && u.SSLMode == "" && !s.private()
+		}},
+	{"sslmode", "%s none sends the password in clear", "", func(s *Server, u *User) bool { return u.SSLMode == "none" && !s.private() }},
 	{"sslcommonname", "%s is deprecated", "ask for a certificate with the right name", always},
 	{"mda", "%s: do not put %T or %F in quotes: they are quoted already", "",
 		func(_ *Server, u *User) bool { return strings.Contains(u.MDA, "'%") || strings.Contains(u.MDA, `"%`) }},

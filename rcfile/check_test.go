@@ -50,6 +50,13 @@ func TestCheck(t *testing.T) {
 			"warning: x configuration invalid, you normally need --ssl for port 993/service imaps.|1:19: warning: port is deprecated"},
 		{"poll x proto pop3\n  user u folder f", "2:10: warning: folder has no effect with this protocol"},
 		{"poll x proto imap uidl user u", ""},
+		{"poll x proto pop3 user u pass p sslproto '' keep", "1:33: warning: sslproto '' sends the password in clear|" +
+			"1:45: warning: keep with POP3 needs uidl to tell old messages from new ones"},
+		{"poll x proto imap user u sslproto '' sslmode wrapped", ""},
+		{"poll x proto imap user u sslmode none", "1:26: warning: sslmode none sends the password in clear"},
+		{"poll localhost proto imap user u sslproto '' no sslcertck", ""},
+		{"poll x via 127.0.0.2 proto imap user u sslproto ''\npoll y via '::1' proto imap user u sslmode none", ""},
+		{"poll x proto imap plugin 'ssh %h nc localhost %p' user u sslproto ''", ""},
 		{"poll x proto etrn uidl", "1:19: warning: uidl has no effect with ETRN"},
 		{"poll x proto pop3 user u keep", "1:26: warning: keep with POP3 needs uidl to tell old messages from new ones"},
 		{"poll x proto pop3 uidl user u keep", ""},
@@ -59,7 +66,7 @@ func TestCheck(t *testing.T) {
 		{"poll x proto imap user u sslcert ~/c", `1:26: warning: sslcert: "~" does not mean the home directory here`},
 		{"poll x proto imap user u mda \"sendmail -t '%T'\"", `1:26: warning: mda: do not put %T or %F in quotes: they are quoted already|` +
 			"1:26: warning: mda: this program takes the recipients from the header, which makes mail loops"},
-		{"poll x proto imap user u is l maildir M", `1:31: warning: "maildir" is one more element of the list before it, no option|warning: multidrop for x requires envelope option!`},
+		{"poll x proto imap user u is l maildir M", `warning: multidrop for x requires envelope option!|1:31: warning: "maildir" is one more element of the list before it, no option`},
 		{"poll x proto imap user u is l here maildir M", ""},
 		{`poll x proto imap user u pass "a"b`, "1:31: warning: the quotes are part of this unquoted string"},
 		{`poll x proto imap user u pass a\b`, "1:31: warning: a backslash in an unquoted string begins an escape"},

@@ -34,7 +34,7 @@ type CommandLine struct {
 	HealthCheck bool   // --healthcheck
 
 	sink    string   // the option that says where mail goes
-	options []string // the options as given, for messages; values of secrets are not among them
+	options []string // names of the options that were given, besides -v and -s
 }
 
 // Given tells whether any option was given besides -v and -s; fetchmail(1), "Awakening the background daemon".
@@ -52,11 +52,8 @@ func (e *UsageError) Error() string { return e.Line }
 // abbreviated, options may follow arguments, "--" ends them. The error is a *UsageError.
 func ParseArgs(args []string) (*CommandLine, error) {
 	c := &CommandLine{}
-	fs, err := c.flags()
-	if err != nil {
-		return nil, err
-	}
-	args, err = expand(fs, args)
+	fs := c.flags()
+	args, err := expand(fs, args)
 	if err != nil {
 		return nil, err
 	}
@@ -81,14 +78,14 @@ func usage(err error) error {
 const ownMark = "\x00"
 
 // flags builds the flag set from the table.
-func (c *CommandLine) flags() (*pflag.FlagSet, error) {
+func (c *CommandLine) flags() *pflag.FlagSet {
 	fs := pflag.NewFlagSet("fetchmail", pflag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	for _, o := range Options() {
 		c.addFlags(fs, o, o.Flags, o.Short, true)
 		c.addFlags(fs, o, o.NoFlags, o.NoShort, false)
 	}
-	return fs, nil
+	return fs
 }
 
 func (c *CommandLine) addFlags(fs *pflag.FlagSet, o *Option, names []string, short string, on bool) {
@@ -125,7 +122,8 @@ func (v *flagValue) Set(value string) error {
 		return c.act(o, value)
 	}
 	if o.Kind == Flag {
-		return o.setFlag(c.target(o), v.on)
+		o.setFlag(c.target(o), v.on)
+		return nil
 	}
 	if err := c.set(o, value); err != nil {
 		return fmt.Errorf("%s%w", ownMark, err)
@@ -208,11 +206,12 @@ func (c *CommandLine) set(o *Option, value string) error {
 		o.setNumber(t, n)
 		return nil
 	case Numbers:
-		return c.setNumbers(o, t, value)
+		return o.setNumbers(t, value)
 	case Choice:
-		return c.choose(o, t, value)
+		return o.choose(t, value)
 	case Strings:
-		return c.addStrings(o, t, value)
+		list := o.at(t).(*[]string)
+		*list = append(*list, commaSeparated(value)...)
 	case Skip:
 		c.Server.NoEnvelope, c.Server.Envelope = false, value
 	case Service, Port:
@@ -237,18 +236,15 @@ func (c *CommandLine) oneSink(o *Option) error {
 	return nil
 }
 
-// addStrings adds a list with commas between its elements.
-func (c *CommandLine) addStrings(o *Option, t target, value string) error {
-	list := o.at(t).(*[]string)
-	*list = append(*list, strings.FieldsFunc(value, func(r rune) bool { return r == ',' })...)
-	t.set().add(o.index)
-	return nil
+// commaSeparated are the elements of a list that has commas between them.
+func commaSeparated(value string) []string {
+	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' })
 }
 
-func (c *CommandLine) setNumbers(o *Option, t target, value string) error {
+func (o *Option) setNumbers(t target, value string) error {
 	list := o.at(t).(*[]int)
 	t.set().add(o.index)
-	for _, word := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' }) {
+	for _, word := range commaSeparated(value) {
 		n, err := commandLineNumber(word, false)
 		if err != nil {
 			return err
@@ -259,7 +255,7 @@ func (c *CommandLine) setNumbers(o *Option, t target, value string) error {
 }
 
 // choose sets a Choice. Protocols are known in any case.
-func (c *CommandLine) choose(o *Option, t target, value string) error {
+func (o *Option) choose(t target, value string) error {
 	word := value
 	if o.Name == "protocol" {
 		word = strings.ToLower(value)

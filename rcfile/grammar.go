@@ -289,7 +289,8 @@ func parseOption(lex *lexer.PeekingLexer, o *Option, negated bool, t target) err
 		t.set().add(o.index)
 		return nil
 	case o.Kind == Flag:
-		return o.setFlag(t, !negated)
+		o.setFlag(t, !negated)
+		return nil
 	}
 	switch o.Kind {
 	case Number:
@@ -313,10 +314,9 @@ func parseOption(lex *lexer.PeekingLexer, o *Option, negated bool, t target) err
 	return parseIs(lex, o, t)
 }
 
-func (o *Option) setFlag(t target, on bool) error {
+func (o *Option) setFlag(t target, on bool) {
 	*o.at(t).(*bool) = on
 	t.set().add(o.index)
-	return nil
 }
 
 func parseText(lex *lexer.PeekingLexer, o *Option, t target) error {
@@ -324,7 +324,7 @@ func parseText(lex *lexer.PeekingLexer, o *Option, t target) error {
 		return unexpected(lex.Peek())
 	}
 	tok := lex.Next()
-	if why := CheckInterface(tok.Value); o.Name == "interface" && why != "" {
+	if why := badInterface(tok.Value); o.Name == "interface" && why != "" {
 		return &misplaced{at: *tok, message: why, bare: true, hint: "it looks like eth0/192.0.2.1 or eth0/192.0.2.0/255.255.255.0"}
 	}
 	*o.at(t).(*string) = tok.Value

@@ -75,7 +75,6 @@ func (j *jsonWriter) key(name string) {
 func (j *jsonWriter) member(name string, v any) {
 	j.key(name)
 	j.value(v)
-	j.more = true
 }
 
 // value writes a scalar or a list of scalars.

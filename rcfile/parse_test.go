@@ -198,7 +198,7 @@ func TestInterface(t *testing.T) {
 		"eth0/256.1.1.1": "invalid IP interface address", "eth0/1.2.3.256": "invalid IP interface address",
 		"eth0/1.2.3.4/": "invalid IP interface mask", "eth0/1.2.3.4/x": "invalid IP interface mask",
 	} {
-		if got := CheckInterface(value); got != want {
+		if got := badInterface(value); got != want {
 			t.Errorf("%q: %q, want %q", value, got, want)
 		}
 	}

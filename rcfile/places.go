@@ -3,6 +3,7 @@ package rcfile
 import (
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 )
 
@@ -14,7 +15,6 @@ type Surroundings struct {
 	LookupUser func(name string) (uid int, ok bool)       // password database by name
 	Passwd     func(uid int) (name, home string, ok bool) // ... and by number
 	UID        int                                        // of the calling user
-	Dir        string                                     // current directory
 }
 
 // Places are where fetchmail keeps its files, fetchmail(1), FILES and ENVIRONMENT.
@@ -100,10 +100,9 @@ func RCDir(rcfile string) string {
 	if rcfile == "-" || rcfile == "" {
 		return ""
 	}
-	for i := len(rcfile) - 1; i >= 0; i-- {
-		if rcfile[i] == '/' {
-			return rcfile[:max(i, 1)]
-		}
+	i := strings.LastIndexByte(rcfile, '/')
+	if i < 0 {
+		return "."
 	}
-	return "."
+	return rcfile[:max(i, 1)]
 }

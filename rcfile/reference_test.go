@@ -128,7 +128,7 @@ func (r *reference) ours(slot int, rc []byte, args ...string) (a answer, cfg *Co
 		return answer{5, "", err.Error()}, nil
 	}
 	cfg, warnings, err := Resolve(file, line, Env{
-		User: r.user, Home: r.home, IDFile: r.home + "/.fetchids", PIDFile: r.home + "/.fetchmail.pid", Dir: r.home, RCDir: r.dir, HostName: r.host,
+		User: r.user, IDFile: r.home + "/.fetchids", PIDFile: r.home + "/.fetchmail.pid", Dir: r.home, RCDir: r.dir, HostName: r.host,
 		LookupService: func(name string) bool { _, err := net.LookupPort("tcp", name); return err == nil },
 		LogFile:       func(string) (bool, bool) { return false, false },
 	})

@@ -92,27 +92,38 @@ func (r *reporter) globals(c *Config) {
 	} else {
 		r.verbose("Fetchmail will treat permanent errors as temporary (keep messages).")
 	}
-	r.says(Global, target{config: c}, true, "")
+	r.newOptions(Global, target{config: c}, "")
 }
 
-// says writes the rows of a scope whose line has no other form than the value in it.
-func (r *reporter) says(scope Scope, t target, fresh bool, indent string, names ...string) {
-	rows := table().scope[scope]
-	if !fresh {
-		rows = rows[:0:0]
-		for _, name := range names {
-			rows = append(rows, option(name))
+// newOptions writes the lines of those options of a scope that fetchmail 6.4 does not know.
+func (r *reporter) newOptions(scope Scope, t target, indent string) {
+	for _, o := range table().scope[scope] {
+		if o.New && t.set().has(o.index) {
+			r.say(o, t, indent)
 		}
-	}
-	for _, o := range rows {
-		if o.New != fresh || !t.set().has(o.index) {
-			continue
-		}
-		r.says1(o, t, indent)
 	}
 }
 
-func (r *reporter) says1(o *Option, t target, indent string) {
+// given writes the lines of those options that were given.
+func (r *reporter) given(t target, names ...string) {
+	for _, name := range names {
+		if o := option(name); t.set().has(o.index) {
+			r.say(o, t, "  ")
+		}
+	}
+}
+
+// givenOr writes the line of an option, or with -v another one if it was not given.
+func (r *reporter) givenOr(t target, name, none string) {
+	if t.set().has(option(name).index) {
+		r.given(t, name)
+	} else {
+		r.verbose("  %s", none)
+	}
+}
+
+// say writes the line of an option that has no other form than its value in it.
+func (r *reporter) say(o *Option, t target, indent string) {
 	switch field := o.at(t).(type) {
 	case *string:
 		switch {
@@ -142,28 +153,28 @@ func (r *reporter) flag(o *Option, on bool, indent string) {
 // account writes the block of one user.
 func (r *reporter) account(c *Config, s *Server, u *User) {
 	t := target{user: u}
-	st := target{server: s}
 	r.line("Options for retrieving from %s@%s:", u.Remote, escaped(s.Name))
 	r.server(s, u)
-	r.says(PerUser, t, false, "  ", "ssl")
+	r.given(t, "ssl")
 	r.ssl(u)
 	r.timeout(s)
 	if s.Protocol == ETRN || s.Protocol == ODMR {
-		r.domains(c, s, u)
+		r.domains(u)
 	} else {
 		r.retrieval(c, u)
 	}
 	r.delivery(s, u)
-	r.connection(u)
+	r.givenOr(t, "preconnect", "No pre-connection command.")
+	r.givenOr(t, "postconnect", "No post-connection command.")
 	if s.Protocol != ETRN && s.Protocol != ODMR {
 		r.names(s, u)
 	}
 	r.route(s)
 	r.ledger(s, u)
 	r.trailer(s)
-	r.says(PerUser, t, false, "  ", "properties")
-	r.says(PerServer, st, true, "  ")
-	r.says(PerUser, t, true, "  ")
+	r.given(t, "properties")
+	r.newOptions(PerServer, target{server: s}, "  ")
+	r.newOptions(PerUser, t, "  ")
 }
 
 // server writes name, password, protocol and authentication.
@@ -174,7 +185,7 @@ func (r *reporter) server(s *Server, u *User) {
 	if s.Interval == 1 {
 		r.line("  Poll of this server will occur every 1 interval.")
 	} else if s.Interval != 0 {
-		r.says1(option("interval"), target{server: s}, "  ")
+		r.say(option("interval"), target{server: s}, "  ")
 	}
 	host := s.Name
 	if s.set.has(option("via").index) {
@@ -189,9 +200,7 @@ func (r *reporter) server(s *Server, u *User) {
 	r.password(s, u)
 	r.protocol(s)
 	r.auth(s)
-	if s.set.has(option("principal").index) {
-		r.line("  Mail service principal is: %s", s.Principal)
-	}
+	r.given(target{server: s}, "principal")
 }
 
 // password says whether there is one. With -v it shows it, as --configdump does: who can read the run control file may
@@ -259,14 +268,12 @@ func (r *reporter) auth(s *Server) {
 
 func (r *reporter) ssl(u *User) {
 	t := target{user: u}
-	if u.SSLProtoSet {
-		r.says1(option("sslproto"), t, "  ")
-	}
-	r.says1(option("sslcertck"), t, "  ")
+	r.given(t, "sslproto")
+	r.say(option("sslcertck"), t, "  ")
 	r.line("  SSL default trusted certificate file: %s", r.env.CertFile)
-	r.says(PerUser, t, false, "  ", "sslcertfile")
+	r.given(t, "sslcertfile")
 	r.line("  SSL default trusted certificate directory: %s", r.env.CertPath)
-	r.says(PerUser, t, false, "  ", "sslcertpath", "sslcommonname", "sslfingerprint")
+	r.given(t, "sslcertpath", "sslcommonname", "sslfingerprint")
 }
 
 func (r *reporter) timeout(s *Server) {
@@ -275,7 +282,7 @@ func (r *reporter) timeout(s *Server) {
 		return
 	}
 	line := fmt.Sprintf("  Server nonresponse timeout is %d seconds", s.Timeout)
-	if s.Timeout == 300 {
+	if s.Timeout == defaultTimeout {
 		line += " (default)"
 	}
 	r.line("%s.", line)
@@ -290,7 +297,7 @@ func (r *reporter) retrieval(c *Config, u *User) {
 	}
 	for _, name := range []string{"fetchall", "keep", "flush", "limitflush", "rewrite", "stripcr", "forcecr", "pass8bits", "mimedecode",
 		"idle", "dropstatus", "dropdelivered"} {
-		r.says1(option(name), target{user: u}, "  ")
+		r.say(option(name), target{user: u}, "  ")
 	}
 	r.limits(c, u)
 }
@@ -330,7 +337,7 @@ func (r *reporter) count(some, none string, n int) {
 	}
 }
 
-func (r *reporter) domains(c *Config, s *Server, u *User) {
+func (r *reporter) domains(u *User) {
 	line := "  Domains for which mail will be fetched are: " + strings.Join(u.FetchDomains, " ")
 	if !u.set.has(option("fetchdomains").index) {
 		line += " (default)"
@@ -370,19 +377,7 @@ func (r *reporter) forwarding(u *User) {
 		line += " (default)"
 	}
 	r.line("%s", line)
-	r.says(PerUser, target{user: u}, false, "  ", "smtpaddress", "smtpname")
-}
-
-func (r *reporter) connection(u *User) {
-	t := target{user: u}
-	for _, hook := range [...]struct{ name, none string }{
-		{"preconnect", "  No pre-connection command."}, {"postconnect", "  No post-connection command."}} {
-		if u.set.has(option(hook.name).index) {
-			r.says1(option(hook.name), t, "  ")
-		} else {
-			r.verbose("%s", hook.none)
-		}
-	}
+	r.given(target{user: u}, "smtpaddress", "smtpname")
 }
 
 // names writes the local names and how recipients are found.
@@ -449,15 +444,11 @@ func (r *reporter) envelope(s *Server) {
 
 // route writes how connections are made.
 func (r *reporter) route(s *Server) {
-	for _, part := range [...]struct{ name, none string }{
-		{"interface", "  No interface requirement specified."}, {"monitor", "  No monitor interface specified."},
-		{"plugin", "  No plugin command specified."}, {"plugout", "  No plugout command specified."}} {
-		if s.set.has(option(part.name).index) {
-			r.says1(option(part.name), target{server: s}, "  ")
-		} else {
-			r.verbose("%s", part.none)
-		}
-	}
+	t := target{server: s}
+	r.givenOr(t, "interface", "No interface requirement specified.")
+	r.givenOr(t, "monitor", "No monitor interface specified.")
+	r.givenOr(t, "plugin", "No plugin command specified.")
+	r.givenOr(t, "plugout", "No plugout command specified.")
 }
 
 func (r *reporter) ledger(s *Server, u *User) {

@@ -12,7 +12,6 @@ import (
 type Env struct {
 	User     string // name of the calling user
 	Root     bool   // the calling user is root
-	Home     string // directory of .fetchids, see Places
 	IDFile   string // default UID ledger
 	PIDFile  string // default lock file
 	Dir      string // current directory: relative names of the command line are below it
@@ -40,8 +39,8 @@ func (r *Refusal) Error() string { return strings.Join(r.Lines, "\n") }
 func refuse(lines ...string) *Refusal { return &Refusal{Lines: lines, Code: 5} }
 
 // Resolve merges a run control file (nil if there is none) and a command line (nil likewise) and makes the checks of
-// fetchmail(1). The File becomes part of the Config and cannot be resolved again. Warnings are complete lines for standard error; they are valid even if the error, a *Refusal, is not
-// nil.
+// fetchmail(1). The File becomes part of the Config and cannot be resolved again. Warnings are complete lines for standard
+// error; they are valid even if the error, a *Refusal, is not nil.
 func Resolve(f *File, c *CommandLine, env Env) (cfg *Config, warnings []string, err error) {
 	if f == nil {
 		f = &File{}
@@ -73,8 +72,8 @@ type resolver struct {
 
 // misfits refuses what no configuration can be made of.
 func (r *resolver) misfits() error {
-	if value := r.line.Server.Interface; r.line.Server.set.has(option("interface").index) && CheckInterface(value) != "" {
-		return refuse("fetchmail: " + CheckInterface(value))
+	if value := r.line.Server.Interface; r.line.Server.set.has(option("interface").index) && badInterface(value) != "" {
+		return refuse("fetchmail: " + badInterface(value))
 	}
 	if r.file.misfit {
 		return refuse(`fetchmail: Error: multiple "defaults" records in config file, or "defaults" is not the first record.`)
@@ -436,8 +435,8 @@ func (r *resolver) checkPort(s *Server, u *User) {
 	}
 }
 
-// CheckInterface tells what is wrong with the value of interface; "" if nothing. fetchmail(1), "--interface".
-func CheckInterface(value string) string {
+// badInterface tells what is wrong with the value of interface; "" if nothing. fetchmail(1), "--interface".
+func badInterface(value string) string {
 	_, rest, found := strings.Cut(value, "/")
 	if !found {
 		return "missing IP interface address"

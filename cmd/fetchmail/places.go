@@ -17,10 +17,6 @@ import (
 
 // locate finds the caller and his files.
 func locate() (rcfile.Places, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		dir = "/"
-	}
 	return rcfile.Locate(rcfile.Surroundings{
 		Getenv:   os.LookupEnv,
 		RealPath: realPath,
@@ -40,7 +36,6 @@ func locate() (rcfile.Places, error) {
 			return u.Username, u.HomeDir, true
 		},
 		UID: os.Getuid(),
-		Dir: dir,
 	})
 }
 
@@ -90,7 +85,7 @@ func (p *program) env() rcfile.Env {
 		dir = "/"
 	}
 	return rcfile.Env{
-		User: p.User, Root: os.Getuid() == 0, Home: p.Home, IDFile: p.IDFile, PIDFile: p.PIDFile, Dir: dir,
+		User: p.User, Root: os.Getuid() == 0, IDFile: p.IDFile, PIDFile: p.PIDFile, Dir: dir,
 		RCDir: rcfile.RCDir(p.rc), HostName: p.host,
 		Netrc:         plan.Netrc(p.Netrc, func(line string) { p.complain("%s", line) }),
 		LookupService: func(name string) bool { _, err := net.LookupPort("tcp", name); return err == nil },

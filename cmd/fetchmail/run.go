@@ -294,12 +294,10 @@ func (p *program) configCheck() error {
 	if file, in.ParseErr = rcfile.Parse(p.rc, text); in.ParseErr == nil {
 		in.Config, in.Warnings, in.Refused = rcfile.Resolve(file, p.line, p.env())
 	}
-	found := rcfile.Check(in)
 	if in.Config != nil {
-		if _, err := metrics.Parse(in.Config.Metrics, p.Home); err != nil {
-			found = append(found, rcfile.Finding{File: p.rc, Severity: "error", Message: err.Error()})
-		}
+		_, in.Refused = metrics.Parse(in.Config.Metrics, p.Home)
 	}
+	found := rcfile.Check(in)
 	if err := rcfile.WriteFindings(p.out, found, p.line.ConfigCheck == "json"); err != nil {
 		return err
 	}
