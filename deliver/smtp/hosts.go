@@ -67,22 +67,55 @@ func reason(err error) string {
 	return deliver.Strerror(err)
 }
 
+// hunt is what try has made of the first host of the hunt list with which it goes well. Lines of the hosts before are for
+// Options.Notice.
+func hunt[T any](ctx context.Context, s *Sink, try func(context.Context, host) (T, []string, error)) (T, *deliver.Fault) {
+	var detail []string
+	var err error
+	for _, h := range s.hosts {
+		s.reached = h
+		var got T
+		var lines []string
+		got, lines, err = try(ctx, h)
+		detail = append(detail, lines...)
+		if err == nil {
+			if len(detail) > 0 && s.opts.Notice != nil {
+				s.opts.Notice(detail)
+			}
+			return got, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	var none T
+	return none, &deliver.Fault{Kind: deliver.Unreachable, Detail: detail, Err: fmt.Errorf("SMTP host %s: %w", s.reached.entry, err)}
+}
+
+// connect is dial, under TLS where the entry says so.
+func (s *Sink) connect(ctx context.Context, h host) (net.Conn, []string, error) {
+	c, lines, err := s.dial(ctx, h)
+	if err != nil || h.tls != tlsWrapped {
+		return c, lines, err
+	}
+	tc, err := s.handshake(ctx, c, h)
+	if err != nil {
+		c.Close()
+		return nil, nil, err
+	}
+	return tc, nil, nil
+}
+
 // dial connects to one entry of the hunt list. The lines tell why it did not answer, see deliver.Fault.Detail; a later
 // address that answers makes them void.
 func (s *Sink) dial(ctx context.Context, h host) (net.Conn, []string, error) {
 	if h.unix {
 		c, err := s.dialOne(ctx, "unix", h.name)
-		if err != nil {
-			return nil, nil, err
-		}
-		return c, nil, nil
+		return c, nil, err
 	}
 	if s.opts.Connect != nil {
 		c, err := s.opts.Connect(ctx, h.name, h.port)
-		if err != nil {
-			return nil, nil, err
-		}
-		return c, nil, nil
+		return c, nil, err
 	}
 	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", h.port)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -366,4 +367,51 @@ func Example() {
 	outcome, err := d.Commit(context.Background())
 	fmt.Println(outcome.Status[0].To, outcome.Status[0].Reply.Text, err)
 	// Output: joe@localhost 250 2.0.0 Ok: queued <nil>
+}
+
+// TestGivenUpInTheHandshake holds that the end of ctx may come while a listener is silent in its TLS handshake, and that
+// nothing is left of a connection whose handshake has failed.
+func TestGivenUpInTheHandshake(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conf := func(string) *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
+	host := strings.Replace(l.Addr().String(), ":", "/", 1) + "/tls"
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		failed := make(chan error, 1)
+		go func() {
+			_, err := New(Options{Hosts: []string{host}, TLS: conf}).Begin(ctx, deliver.Envelope{To: []string{"joe"}})
+			failed <- err
+		}()
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := <-failed; kind(err) != deliver.Unreachable {
+			t.Errorf("Begin: %v", err)
+		}
+		c.Close()
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := New(Options{Hosts: []string{host}, TLS: conf}).Connect(t.Context())
+		failed <- err
+	}()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Write([]byte("220 no TLS\r\n"))
+	if err := <-failed; kind(err) != deliver.Unreachable {
+		t.Errorf("Connect: %v", err)
+	}
+	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection stays open")
+	}
 }

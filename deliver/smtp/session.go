@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -40,33 +39,15 @@ func (e *answerError) Error() string {
 
 // open finds a listener: the first of the hunt list that greets us well.
 func (s *Sink) open(ctx context.Context) (*session, *deliver.Fault) {
-	var detail []string
-	var err error
-	for _, h := range s.hosts {
-		s.reached = h
-		var ss *session
-		var lines []string
-		ss, lines, err = s.openHost(ctx, h)
-		detail = append(detail, lines...)
-		if err == nil {
-			if len(detail) > 0 && s.opts.Notice != nil {
-				s.opts.Notice(detail)
-			}
-			return ss, nil
+	ss, fault := hunt(ctx, s, s.openHost)
+	if fault != nil {
+		protocol := "SMTP"
+		if s.LMTP() {
+			protocol = "LMTP"
 		}
-		if ctx.Err() != nil {
-			break
-		}
+		fault.Detail = append(fault.Detail, fmt.Sprintf("%s connect to %s failed", protocol, s.reached.entry))
 	}
-	if err == nil {
-		err = errors.New("no SMTP host")
-	}
-	protocol := "SMTP"
-	if s.lmtp(s.reached) {
-		protocol = "LMTP"
-	}
-	detail = append(detail, fmt.Sprintf("%s connect to %s failed", protocol, s.reached.entry))
-	return nil, &deliver.Fault{Kind: deliver.Unreachable, Detail: detail, Err: fmt.Errorf("SMTP host %s: %w", s.reached.entry, err)}
+	return ss, fault
 }
 
 func (s *Sink) lmtp(h host) bool { return s.opts.LMTP || h.unix }
@@ -86,7 +67,7 @@ func (s *Sink) openHost(ctx context.Context, h host) (*session, []string, error)
 	for _, verb := range hello {
 		var c net.Conn
 		var lines []string
-		if c, lines, err = s.dial(ctx, h); err != nil {
+		if c, lines, err = s.connect(ctx, h); err != nil {
 			return nil, lines, err
 		}
 		var ss *session
@@ -101,7 +82,7 @@ func (s *Sink) openHost(ctx context.Context, h host) (*session, []string, error)
 	return nil, nil, err
 }
 
-// greet goes through banner, greeting, TLS and login and hands the connection to the library.
+// greet goes through banner, greeting, STARTTLS and login and hands the connection to the library.
 func (s *Sink) greet(ctx context.Context, nc net.Conn, h host, verb string) (*session, error) {
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
 	ss, _, err := s.meet(ctx, nc, h, verb)
@@ -116,13 +97,8 @@ func (s *Sink) greet(ctx context.Context, nc net.Conn, h host, verb string) (*se
 	return ss, ss.handOver(s.opts.Helo)
 }
 
-// meet goes through banner, greeting and TLS.
+// meet goes through banner, greeting and STARTTLS.
 func (s *Sink) meet(ctx context.Context, nc net.Conn, h host, verb string) (ss *session, banner deliver.Reply, err error) {
-	if h.tls == tlsWrapped {
-		if nc, err = s.handshake(ctx, nc, h); err != nil {
-			return nil, banner, err
-		}
-	}
 	ss = &session{conn: newConn(nc, s.opts.Trace, s.opts.Timeouts.Greeting), host: h, lmtp: s.lmtp(h), local: isLocal(nc)}
 	if banner, err = ss.conn.reply(); err != nil {
 		return nil, banner, err

@@ -3,8 +3,6 @@ package smtp
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -70,46 +68,28 @@ func (s *Sink) Drop() {
 // its greeting and talks to it; what STARTTLS takes has been said before. The error is a *deliver.Fault. The connection
 // is the caller's; the end of ctx does not close it.
 func (s *Sink) Connect(ctx context.Context) (net.Conn, error) {
-	var detail []string
-	err := errors.New("no SMTP host")
-	for _, h := range s.hosts {
-		s.reached = h
-		c, lines, derr := s.dial(ctx, h)
-		if derr == nil && h.tls != tlsNone {
-			c, derr = s.secure(ctx, c, h)
-		}
-		detail, err = append(detail, lines...), derr
-		if err == nil {
-			if len(detail) > 0 && s.opts.Notice != nil {
-				s.opts.Notice(detail)
-			}
-			return c, nil
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	c, fault := hunt(ctx, s, s.secured)
+	if fault != nil {
+		return nil, fault
 	}
-	return nil, &deliver.Fault{Kind: deliver.Unreachable, Detail: detail, Err: fmt.Errorf("SMTP host %s: %w", s.reached.entry, err)}
+	return c, nil
 }
 
-// secure puts a connection that will be somebody else's under TLS.
-func (s *Sink) secure(ctx context.Context, nc net.Conn, h host) (c net.Conn, err error) {
-	defer context.AfterFunc(ctx, func() { nc.Close() })()
-	if h.tls == tlsWrapped {
-		c, err = s.handshake(ctx, nc, h)
-	} else {
-		var ss *session
-		var banner deliver.Reply
-		if ss, banner, err = s.meet(ctx, nc, h, "EHLO"); err == nil {
-			ss.conn.Conn.SetDeadline(time.Time{})
-			text := strings.ReplaceAll(banner.Text, "\n", "\r\n") + "\r\n"
-			c = replayed{ss.conn.Conn.(*tls.Conn), io.MultiReader(strings.NewReader(text), ss.conn.r)}
-		}
+// secured is a connection that will be somebody else's, under TLS where the entry says so.
+func (s *Sink) secured(ctx context.Context, h host) (net.Conn, []string, error) {
+	nc, lines, err := s.connect(ctx, h)
+	if err != nil || h.tls != tlsStart {
+		return nc, lines, err
 	}
+	defer context.AfterFunc(ctx, func() { nc.Close() })()
+	ss, banner, err := s.meet(ctx, nc, h, "EHLO")
 	if err != nil {
 		nc.Close()
+		return nil, nil, err
 	}
-	return c, err
+	ss.conn.Conn.SetDeadline(time.Time{})
+	text := strings.ReplaceAll(banner.Text, "\n", "\r\n") + "\r\n"
+	return replayed{ss.conn.Conn.(*tls.Conn), io.MultiReader(strings.NewReader(text), ss.conn.r)}, nil, nil
 }
 
 // replayed is a connection on which something that was read is to be read again.
