@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -116,10 +117,7 @@ func TestTheEnvironmentForcesRETR(t *testing.T) {
 	for _, bin := range []string{real.Reference(t), binary(t)} {
 		for env, want := range map[string]string{"": "TOP 1 99999999", "FETCHMAIL_POP3_FORCE_RETR=": "RETR 1", "FETCHMAIL_POP3_FORCE_RETR=1": "RETR 1"} {
 			s := mailtest.NewPOP3(mailtest.Letters(1)...)
-			if err := s.Start(""); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(s.Close)
+			start(t, s)
 			c := newClient(t, bin)
 			if env != "" {
 				c.env = append(c.env, env)
@@ -139,6 +137,23 @@ func TestProtocolsOfThePastAreRefused(t *testing.T) {
 		c.rc(t, "poll localhost proto "+proto+" user alice password secret\n")
 		if r := c.run(t); r.code != 5 || !strings.Contains(r.stderr, "protocol "+strings.ToUpper(proto)+" is not supported: no server speaks it any more") {
 			t.Errorf("%s", r)
+		}
+	}
+}
+
+// TestProtocolAuto finds the protocol of a server by itself, whichever it is.
+func TestProtocolAuto(t *testing.T) {
+	p := newPlace(t, real.DovecotOptions{}, real.PostfixOptions{})
+	for _, port := range []string{"@POP3@", "@IMAP@"} {
+		p.Dovecot.Empty(t, "alice", "")
+		p.Dovecot.Put(t, "alice", "", real.Texts(letters...)...)
+		c := newClient(t, binary(t))
+		c.rc(t, p.fill("poll localhost port "+port+"\n user alice there with password secret is user1 here\n sslproto '' maildir \"~/Maildir\"\n"))
+		if r := c.run(t); r.code != 0 || r.stderr != "" || p.left(t) != 0 {
+			t.Errorf("%s: %d left, %s", port, p.left(t), r)
+		}
+		if n := len(real.ReadMaildir(t, filepath.Join(c.home, "Maildir"))); n != len(letters) {
+			t.Errorf("%s: %d messages arrived", port, n)
 		}
 	}
 }

@@ -7,38 +7,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"fetchmail/protocols/mailtest/real"
 )
-
-// await waits until something holds.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if holds() {
-			return
-		}
-	}
-	t.Fatalf("waited in vain: %s", what)
-}
-
-// TestProtocolAuto finds the protocol of a server by itself, whichever it is.
-func TestProtocolAuto(t *testing.T) {
-	p := newPlace(t, real.DovecotOptions{}, real.PostfixOptions{})
-	for _, port := range []string{"@POP3@", "@IMAP@"} {
-		p.Dovecot.Empty(t, "alice", "")
-		p.Dovecot.Put(t, "alice", "", real.Texts(letters...)...)
-		c := newClient(t, binary(t))
-		c.rc(t, p.fill("poll localhost port "+port+"\n user alice there with password secret is user1 here\n sslproto '' maildir \"~/Maildir\"\n"))
-		if r := c.run(t); r.code != 0 || r.stderr != "" || p.left(t) != 0 {
-			t.Errorf("%s: %d left, %s", port, p.left(t), r)
-		}
-		if n := len(real.ReadMaildir(t, filepath.Join(c.home, "Maildir"))); n != len(letters) {
-			t.Errorf("%s: %d messages arrived", port, n)
-		}
-	}
-}
 
 // TestDaemon goes through the life of a daemon in the background: start, wake-up by a second call, a broken and a good
 // change of the rcfile, the end by --quit.

@@ -69,10 +69,7 @@ func insideNamespace(t *testing.T) {
 	}
 	src := oddSource{name: "scripted", proto: "POP3", fill: func(t *testing.T, msgs [][]byte) string {
 		s := mailtest.NewPOP3(msgs...)
-		if err := s.Start(""); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.Close)
+		start(t, s)
 		return s.Port()
 	}}
 	for n, c := range []struct {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"fetchmail/protocols/mailtest"
 	"fetchmail/protocols/mailtest/real"
 )
 
@@ -219,6 +220,40 @@ func watchMemory(pid int, stop chan struct{}) (peak int64) {
 		case <-time.After(3 * time.Millisecond):
 		}
 	}
+}
+
+// start starts a scripted server, which ends with the test.
+func start(t testing.TB, s interface {
+	Start(addr string) error
+	Close()
+}) {
+	t.Helper()
+	if err := s.Start(""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+}
+
+// listener starts a scripted SMTP listener, which ends with the test.
+func listener(t testing.TB, o mailtest.SMTPOptions) *mailtest.SMTP {
+	t.Helper()
+	l, err := mailtest.StartSMTP(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+// await waits until something holds.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if holds() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain: %s", what)
 }
 
 // place is where mail comes from and goes to in one test.

@@ -198,11 +198,7 @@ func TestHostileServersDoNoHarm(t *testing.T) {
 	for _, h := range hostile {
 		t.Run(h.proto+"/"+h.name, func(t *testing.T) {
 			t.Parallel()
-			sink, err := mailtest.StartSMTP(mailtest.SMTPOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(sink.Close)
+			sink := listener(t, mailtest.SMTPOptions{})
 			c := newClient(t, bin)
 			c.rc(t, fmt.Sprintf("poll 127.0.0.1 proto %s port %d timeout 2\n user alice there with password secret is user1 here\n"+
 				" sslproto '' smtphost 127.0.0.1/%s\n", h.proto, serve(t, h.peer), sink.Port()))

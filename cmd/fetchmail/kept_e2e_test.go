@@ -34,10 +34,7 @@ func TestTwentyThousandKeptMessagesAreOneListing(t *testing.T) {
 		}
 	}{{"pop3", "alice@localhost uid-%d\n", pop}, {"imap", "alice@localhost/INBOX 7.%d\n", imap}} {
 		t.Run(tt.proto, func(t *testing.T) {
-			if err := tt.server.Start("127.0.0.1:0"); err != nil {
-				t.Fatal(err)
-			}
-			defer tt.server.Close()
+			start(t, tt.server)
 			c := newClient(t, binary(t))
 			var ids strings.Builder
 			for i := range kept {

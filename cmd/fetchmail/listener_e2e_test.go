@@ -83,11 +83,7 @@ func TestListenersHearTheSame(t *testing.T) {
 				if c.o.Network == "unix" {
 					c.o.Addr = filepath.Join(real.Dir(t), "s")
 				}
-				l, err := mailtest.StartSMTP(c.o)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer l.Close()
+				l := listener(t, c.o)
 				at := l.Port()
 				if at == "" {
 					at = l.Addr()
@@ -127,11 +123,7 @@ func TestTLSTowardsTheListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrapped, err := mailtest.StartSMTP(mailtest.SMTPOptions{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Implicit: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer wrapped.Close()
+	wrapped := listener(t, mailtest.SMTPOptions{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Implicit: true})
 	for _, c := range []struct {
 		host, trusted string
 		ok            bool
@@ -198,11 +190,7 @@ func TestLoginAtARealListener(t *testing.T) {
 func TestConnectionLostAfterTheText(t *testing.T) {
 	p := &place{Dovecot: real.StartDovecot(t, real.DovecotOptions{})}
 	for _, proto := range []string{"pop3", "imap"} {
-		l, err := mailtest.StartSMTP(mailtest.SMTPOptions{Replies: map[string][]string{"dot": {"drop", "reset", ""}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		l := listener(t, mailtest.SMTPOptions{Replies: map[string][]string{"dot": {"drop", "reset", ""}}})
 		p.Dovecot.Empty(t, "alice", "")
 		p.Dovecot.Put(t, "alice", "", real.Texts(letters[0])...)
 		client := newClient(t, binary(t))

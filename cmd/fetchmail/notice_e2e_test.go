@@ -17,10 +17,7 @@ func noticed(t *testing.T, bin string, l *mailtest.SMTP, enough func([]mailtest.
 	server := mailtest.NewPOP3(refusalText(0, false), refusalText(900, false), refusalText(1, false))
 	no := mailtest.POP3Reply("-ERR no")
 	server.Once("PASS", no, no, no)
-	if err := server.Start(""); err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	start(t, server)
 	c := newClient(t, bin)
 	c.write(t, "log", "")
 	c.rc(t, fmt.Sprintf("set daemon 1\nset logfile \"%s\"\npoll localhost proto pop3 no dns port %s timeout 20\n"+
@@ -40,11 +37,7 @@ func TestNoticesEqualTheReference(t *testing.T) {
 		for i, bin := range []string{real.Reference(t), binary(t)} {
 			t.Run(filepath.Base(filepath.Dir(bin)), func(t *testing.T) {
 				t.Parallel()
-				l, err := mailtest.StartSMTP(mailtest.SMTPOptions{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer l.Close()
+				l := listener(t, mailtest.SMTPOptions{})
 				noticed(t, bin, l, func(m []mailtest.Mail) bool { return len(m) == 5 })
 				for _, m := range l.Mails() {
 					sent[i] += fmt.Sprintf("%s %q\n%s\n", m.From, m.To, clean(string(m.Text)))
@@ -68,16 +61,12 @@ func TestARefusedNoticeChangesNothing(t *testing.T) {
 	reports := private()
 	r := startRefuser(t, nil, false, reports)
 	defer r.close()
-	l, err := mailtest.StartSMTP(mailtest.SMTPOptions{Answer: func(verb, line string) string {
+	l := listener(t, mailtest.SMTPOptions{Answer: func(verb, line string) string {
 		if verb == "mail" && strings.Contains(line, "FETCHMAIL-DAEMON") {
 			return "550 5.7.1 no notices here"
 		}
 		return ""
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
 	log := noticed(t, binary(t), l, func(m []mailtest.Mail) bool { return len(m) == 2 })
 	if n := strings.Count(log, "SMTP error: 550 5.7.1 no notices here"); n < 2 || n > 8 {
 		t.Errorf("%d lines about it:\n%s", n, log)
@@ -91,10 +80,7 @@ func TestARefusedNoticeChangesNothing(t *testing.T) {
 func TestAKeptMessageIsReportedOnce(t *testing.T) {
 	reports := private()
 	server := mailtest.NewPOP3(refusalText(0, !reports))
-	if err := server.Start(""); err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	start(t, server)
 	r := startRefuser(t, []refusal{{"dot", "554 5.7.1 bad"}}, false, reports)
 	defer r.close()
 	c := newClient(t, binary(t))

@@ -187,10 +187,7 @@ func oddSources(t *testing.T) []oddSource {
 		{"Dovecot", "IMAP", dovecot(d.IMAP)},
 		{"scripted", "POP3", func(t *testing.T, msgs [][]byte) string {
 			s := mailtest.NewPOP3(msgs...)
-			if err := s.Start(""); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(s.Close)
+			start(t, s)
 			return s.Port()
 		}},
 	}

@@ -26,10 +26,7 @@ import (
 func startPOP3(t *testing.T, mail ...[]byte) *mailtest.POP3 {
 	t.Helper()
 	s := mailtest.NewPOP3(mail...)
-	if err := s.Start(""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
+	start(t, s)
 	return s
 }
 
@@ -39,137 +36,173 @@ func into(s *mailtest.POP3, label string) string {
 		label, s.Port())
 }
 
-// TestDaemonSeenFromOutside goes through --status, --healthcheck and metrics in the life of a daemon: none, alive, with an account in
-// trouble, reloaded, killed, ended.
+// outsider is somebody who asks a daemon in the background how it is.
+type outsider struct {
+	*client
+	t    *testing.T
+	good *mailtest.POP3
+	text string // of the run control file
+	pid  int    // of the daemon
+}
+
+// TestDaemonSeenFromOutside goes through --status, --healthcheck and metrics in the life of a daemon: none, alive, with an
+// account in trouble, reloaded, killed, ended.
 func TestDaemonSeenFromOutside(t *testing.T) {
 	t.Parallel()
-	good, bad := startPOP3(t, mailtest.Letters(3)...), startPOP3(t)
-	bad.On("PASS", mailtest.POP3Reply("-ERR no\x1b[2J"))
-	c := newClient(t, binary(t))
-	socket := filepath.Join(c.home, "metrics")
-	rc := "set daemon 3600\nset logfile \"" + filepath.Join(c.home, "log") + "\"\nset metrics \"unix:~/metrics\"\nset logformat json\n" + into(good, "goodbox")
-	c.rc(t, rc)
+	c := outsider{client: newClient(t, binary(t)), t: t, good: startPOP3(t, mailtest.Letters(3)...)}
+	c.text = "set daemon 3600\nset logfile \"" + filepath.Join(c.home, "log") + "\"\nset metrics \"unix:~/metrics\"\nset logformat json\n" + into(c.good, "goodbox")
+	c.rc(t, c.text)
 	c.write(t, "log", "")
-	expect := func(what string, r result, code int, texts ...string) {
-		t.Helper()
-		for _, s := range texts {
-			if r.code != code || !strings.Contains(r.stdout+r.stderr, s) {
-				t.Errorf("%s: want status %d and %q: %s", what, code, s, r)
-			}
-		}
-	}
-	expect("no daemon", c.run(t, "--status"), 8, "fetchmail: no daemon is running\n")
-	expect("no daemon, JSON", c.run(t, "--status=json"), 8, `"running": false`)
-	expect("no daemon, health", c.run(t, "--healthcheck"), 1, "fetchmail: no daemon is running\n")
+	c.expect("--status", 8, "fetchmail: no daemon is running\n")
+	c.expect("--status=json", 8, `"running": false`)
+	c.expect("--healthcheck", 1, "fetchmail: no daemon is running\n")
 	if c.read(t, ".fetchmail.status") != "" {
 		t.Error("a status file without a daemon")
 	}
-
 	if r := c.run(t); r.code != 0 {
 		t.Fatalf("start: %s", r)
 	}
 	t.Cleanup(func() { c.run(t, "--quit") })
-	fetched := func(n int) func() bool {
-		return func() bool {
-			s := c.told(t)
-			return len(s.Accounts) > 0 && s.Accounts[0].Fetched == n && s.NextPoll != ""
+	c.alive()
+	c.inTrouble()
+	c.brokenFiles()
+	c.killed()
+	c.ended()
+	c.logged()
+}
+
+// expect asks once: the exit status must be code, and the answer must have the texts in it.
+func (c *outsider) expect(question string, code int, texts ...string) result {
+	c.t.Helper()
+	r := c.run(c.t, strings.Fields(question)...)
+	for _, s := range texts {
+		if r.code != code || !strings.Contains(r.stdout+r.stderr, s) {
+			c.t.Errorf("%s: want status %d and %q: %s", question, code, s, r)
 		}
 	}
-	await(t, "three messages in the status", fetched(3))
-	expect("status", c.run(t, "--status"), 0, "goodbox  alice  ok", "3        ", "polls every 3600 seconds, next poll in 59m")
-	expect("health", c.run(t, "--healthcheck"), 0, "")
+	return r
+}
+
+// fetched waits until the status tells that n messages have come.
+func (c *outsider) fetched(n int) {
+	c.t.Helper()
+	await(c.t, fmt.Sprintf("%d messages in the status", n), func() bool {
+		s := c.told(c.t)
+		return len(s.Accounts) > 0 && s.Accounts[0].Fetched == n && s.NextPoll != ""
+	})
+}
+
+func (c *outsider) alive() {
+	c.fetched(3)
+	c.expect("--status", 0, "goodbox  alice  ok", "3        ", "polls every 3600 seconds, next poll in 59m")
+	c.expect("--healthcheck", 0, "")
 	if os.Getuid() == 0 {
-		root := &client{bin: c.bin, home: t.TempDir(), user: "root"}
-		pidfile := filepath.Join(c.home, ".fetchmail.pid")
-		expect("status for root", root.run(t, "--pidfile", pidfile, "--status"), 0, "goodbox  alice  ok")
-		expect("health for root", root.run(t, "--pidfile", pidfile, "--healthcheck"), 0, "")
-		expect("quit by root", root.run(t, "--pidfile", pidfile, "--quit"), 8, "not owned by you")
+		root := outsider{client: &client{bin: c.bin, home: c.t.TempDir(), user: "root"}, t: c.t}
+		pidfile := "--pidfile " + filepath.Join(c.home, ".fetchmail.pid")
+		root.expect(pidfile+" --status", 0, "goodbox  alice  ok")
+		root.expect(pidfile+" --healthcheck", 0, "")
+		root.expect(pidfile+" --quit", 8, "not owned by you")
 	}
 	if fi, err := os.Lstat(filepath.Join(c.home, ".fetchmail.status")); err != nil || fi.Mode() != 0o600 {
-		t.Errorf("status file: %v, %v", fi, err)
+		c.t.Errorf("status file: %v, %v", fi, err)
 	}
-	metrics := scrape(t, socket)
+	metrics := scrape(c.t, filepath.Join(c.home, "metrics"))
 	for _, want := range []string{`fetchmail_messages_fetched_total{account="goodbox"} 3`, `fetchmail_polls_total{account="goodbox",result="success"} 1`} {
 		if !strings.Contains(metrics, want) {
-			t.Errorf("%s is missing in %s", want, metrics)
+			c.t.Errorf("%s is missing in %s", want, metrics)
 		}
 	}
-	for name, text := range map[string]string{"metrics": metrics, "status file": c.read(t, ".fetchmail.status")} {
+	for name, text := range map[string]string{"metrics": metrics, "status file": c.read(c.t, ".fetchmail.status")} {
 		if strings.Contains(text, "secret") || name == "metrics" && strings.Contains(text, "alice") {
-			t.Errorf("%s tells too much: %s", name, text)
+			c.t.Errorf("%s tells too much: %s", name, text)
 		}
 	}
+}
 
-	rc = strings.Replace(rc, "unix:~/metrics", "unix:~/elsewhere users", 1) + into(bad, "badbox")
-	c.rc(t, rc)
-	good.Put("alice", mailtest.POP3Mail{Raw: mailtest.Letter(7)})
-	pid := c.told(t).PID
-	syscall.Kill(pid, syscall.SIGUSR1)
-	await(t, "the fourth message, counters kept", fetched(4))
-	r := c.run(t, "--status")
-	expect("one in trouble", r, 1, "badbox   alice  authfail", "alice at badbox: ", "Authorization failure on alice@127.0.0.1")
+// inTrouble has another account whose login is refused, and metrics somewhere else.
+func (c *outsider) inTrouble() {
+	bad := startPOP3(c.t)
+	bad.On("PASS", mailtest.POP3Reply("-ERR no\x1b[2J"))
+	c.text = strings.Replace(c.text, "unix:~/metrics", "unix:~/elsewhere users", 1) + into(bad, "badbox")
+	c.rc(c.t, c.text)
+	c.good.Put("alice", mailtest.POP3Mail{Raw: mailtest.Letter(7)})
+	c.pid = c.told(c.t).PID
+	syscall.Kill(c.pid, syscall.SIGUSR1)
+	c.fetched(4) // counters are kept
+	r := c.expect("--status", 1, "badbox   alice  authfail", "alice at badbox: ", "Authorization failure on alice@127.0.0.1")
 	if strings.Contains(r.stdout, "\x1b") {
-		t.Errorf("control characters: %q", r.stdout)
+		c.t.Errorf("control characters: %q", r.stdout)
 	}
-	expect("health does not depend on servers", c.run(t, "--healthcheck"), 0, "")
-	if text := scrape(t, filepath.Join(c.home, "elsewhere")); !strings.Contains(text, `fetchmail_consecutive_failures{account="alice@badbox"} 1`) {
-		t.Errorf("metrics after the reload: %s", text)
+	c.expect("--healthcheck", 0, "") // does not depend on servers
+	c.expectMetric("after the reload", `fetchmail_consecutive_failures{account="alice@badbox"} 1`)
+	if _, err := os.Lstat(filepath.Join(c.home, "metrics")); err == nil {
+		c.t.Error("the old socket is still there")
 	}
-	if _, err := os.Lstat(socket); err == nil {
-		t.Error("the old socket is still there")
-	}
+}
 
-	c.write(t, ".fetchmail.status", "{")
-	expect("a broken file", c.run(t, "--status"), 6, "cannot read the status of the daemon at ")
-	expect("a broken file, health", c.run(t, "--healthcheck"), 1, "cannot read the status of the daemon at ")
-
-	c.rc(t, "poll localhost protokoll imap\n")
-	syscall.Kill(pid, syscall.SIGUSR1)
-	await(t, "a record that the rcfile is broken", func() bool { return strings.Contains(c.read(t, "log"), "the old configuration stays in force") })
-	if text := scrape(t, filepath.Join(c.home, "elsewhere")); !strings.Contains(text, "fetchmail_accounts 2") {
-		t.Errorf("metrics after a broken change: %s", text)
+func (c *outsider) expectMetric(when, metric string) {
+	c.t.Helper()
+	if text := scrape(c.t, filepath.Join(c.home, "elsewhere")); !strings.Contains(text, metric) {
+		c.t.Errorf("metrics %s: %s", when, text)
 	}
-	c.rc(t, rc)
-	await(t, "the status file is whole again", func() bool { s := c.told(t); return s.Running && len(s.Accounts) == 2 })
+}
 
-	syscall.Kill(pid, syscall.SIGKILL)
-	await(t, "the daemon is dead", func() bool {
-		return strings.Contains(c.run(t, "--status").stderr, fmt.Sprintf("the daemon at %d has died", pid))
+// brokenFiles are a status file that somebody has spoiled, and a mistake in the run control file.
+func (c *outsider) brokenFiles() {
+	c.write(c.t, ".fetchmail.status", "{")
+	c.expect("--status", 6, "cannot read the status of the daemon at ")
+	c.expect("--healthcheck", 1, "cannot read the status of the daemon at ")
+	c.rc(c.t, "poll localhost protokoll imap\n")
+	syscall.Kill(c.pid, syscall.SIGUSR1)
+	await(c.t, "a record that the rcfile is broken", func() bool { return strings.Contains(c.read(c.t, "log"), "the old configuration stays in force") })
+	c.expectMetric("after a broken change", "fetchmail_accounts 2")
+	c.rc(c.t, c.text)
+	await(c.t, "the status file is whole again", func() bool { s := c.told(c.t); return s.Running && len(s.Accounts) == 2 })
+}
+
+func (c *outsider) killed() {
+	syscall.Kill(c.pid, syscall.SIGKILL)
+	await(c.t, "the daemon is dead", func() bool {
+		return strings.Contains(c.run(c.t, "--status").stderr, fmt.Sprintf("the daemon at %d has died", c.pid))
 	})
-	expect("killed", c.run(t, "--status"), 8, "goodbox")
-	expect("killed, health", c.run(t, "--healthcheck"), 1, "has died")
-	if c.read(t, ".fetchmail.pid") == "" {
-		t.Error("asking has removed the pidfile")
+	c.expect("--status", 8, "goodbox")
+	c.expect("--healthcheck", 1, "has died")
+	if c.read(c.t, ".fetchmail.pid") == "" {
+		c.t.Error("asking has removed the pidfile")
 	}
+	if r := c.run(c.t); r.code != 0 {
+		c.t.Fatalf("start after the crash: %s", r)
+	}
+	await(c.t, "the new daemon", func() bool { s := c.told(c.t); return s.PID != c.pid && s.NextPoll != "" })
+	c.expectMetric("after the crash", "fetchmail_accounts 2")
+}
 
-	if r := c.run(t); r.code != 0 {
-		t.Fatalf("start after the crash: %s", r)
-	}
-	await(t, "the new daemon", func() bool { s := c.told(t); return s.PID != pid && s.NextPoll != "" })
-	if text := scrape(t, filepath.Join(c.home, "elsewhere")); !strings.Contains(text, "fetchmail_accounts 2") {
-		t.Errorf("metrics after the crash: %s", text)
-	}
-	c.run(t, "--quit")
-	c.write(t, ".fetchmail.pid", "99999999\n")
-	expect("a stale pidfile", c.run(t, "--status"), 8, "was left by a process that has died")
+func (c *outsider) ended() {
+	c.run(c.t, "--quit")
+	c.write(c.t, ".fetchmail.pid", "99999999\n")
+	c.expect("--status", 8, "was left by a process that has died")
 	if err := os.Remove(filepath.Join(c.home, ".fetchmail.pid")); err != nil {
-		t.Errorf("asking has removed the pidfile: %v", err)
+		c.t.Errorf("asking has removed the pidfile: %v", err)
 	}
-	expect("ended", c.run(t, "--status"), 8, "no daemon is running")
+	c.expect("--status", 8, "no daemon is running")
 	for _, name := range []string{".fetchmail.status", ".fetchmail.status.new", "elsewhere"} {
 		if _, err := os.Lstat(filepath.Join(c.home, name)); err == nil {
-			t.Errorf("%s is left behind", name)
+			c.t.Errorf("%s is left behind", name)
 		}
 	}
-	log := c.read(t, "log")
+}
+
+// logged looks at what all of that has left in the log.
+func (c *outsider) logged() {
+	log := c.read(c.t, "log")
 	for line := range strings.Lines(log) {
 		if rec := map[string]any{}; json.Unmarshal([]byte(line), &rec) != nil || rec["msg"] == "" || rec["event"] == nil {
-			t.Errorf("no record: %s", line)
+			c.t.Errorf("no record: %s", line)
 		}
 	}
 	for _, want := range []string{`"msg":"starting fetchmail `, `"msg":"restarting fetchmail (`, `"msg":"terminated with signal 15"`, `"result":"AUTHFAIL"`, `"flushed":true`} {
 		if !strings.Contains(log, want) {
-			t.Errorf("the log has no %s: %s", want, cut(log))
+			c.t.Errorf("the log has no %s: %s", want, cut(log))
 		}
 	}
 }
@@ -181,10 +214,7 @@ func TestWatchedFolderSeenFromOutside(t *testing.T) {
 	s := mailtest.NewIMAP()
 	s.Caps = []string{"IMAP4rev1", "IDLE", "UIDPLUS"}
 	s.Folder("alice", "lists")
-	if err := s.Start(""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
+	start(t, s)
 	c := newClient(t, binary(t))
 	c.rc(t, fmt.Sprintf("set daemon 3600\npoll box via 127.0.0.1 proto imap port %s timeout 20\n user alice there with password secret is user1 here\n"+
 		" sslproto '' idle maildir \"~/Maildir\" folder lists\n", s.Port()))

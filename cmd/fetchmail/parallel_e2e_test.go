@@ -29,10 +29,7 @@ func TestDeadServersDelayNobody(t *testing.T) {
 	refused := refusing.Addr().(*net.TCPAddr).Port
 	refusing.Close()
 	server := mailtest.NewPOP3()
-	if err := server.Start(""); err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	start(t, server)
 	rc := "defaults proto pop3 timeout 120 sslproto '' maildir \"~/Maildir\"\n"
 	poll := func(port any, user string) {
 		rc += fmt.Sprintf("poll localhost port %v user %s password secret is x here\n", port, user)
@@ -144,10 +141,7 @@ func TestFootprint(t *testing.T) {
 		server.Users[fmt.Sprintf("user%d", i)] = "secret"
 		server.Folder(fmt.Sprintf("user%d", i), "INBOX")
 	}
-	if err := server.Start(""); err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	start(t, server)
 	for _, idle := range []string{"", "idle"} {
 		c := newClient(t, binary(t))
 		var rc strings.Builder

@@ -178,10 +178,7 @@ func refuseAll(t *testing.T, bin string, list []refusal, lmtp bool, options stri
 		texts = append(texts, refusalText(i, !reports || i%5 == 4 && !mourned(lmtp, how, options)))
 	}
 	server := mailtest.NewPOP3(texts...)
-	if err := server.Start(""); err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	start(t, server)
 	r := startRefuser(t, list, lmtp, reports)
 	defer r.close()
 	c := newClient(t, bin)
@@ -270,10 +267,7 @@ func (f fate) check(t *testing.T, lmtp bool, how refusal, reports bool) {
 		f.left = false // as in the reference, softbounce is not for LMTP
 	}
 	server := mailtest.NewPOP3(refusalText(0, false), refusalText(1, f.null), refusalText(2, false))
-	if err := server.Start(""); err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	start(t, server)
 	r := startRefuser(t, []refusal{{}, how, {}}, lmtp, reports)
 	defer r.close()
 	r.always = true

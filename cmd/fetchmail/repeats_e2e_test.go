@@ -23,20 +23,14 @@ func TestRepeatedSecretsAreHidden(t *testing.T) {
 		"service " + password + " unavailable"} {
 		s := mailtest.NewPOP3()
 		s.On("PASS", mailtest.POP3Reply("-ERR "+words))
-		if err := s.Start(""); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.Close)
+		start(t, s)
 		entry("pop3", s.Port())
 	}
 	for _, answer := range []string{"TAG NO [INUSE] " + password, "TAG BAD lock " + password, "TAG NO [ALERT] " + password, "* BYE " + password,
 		"* OK [ALERT] " + password + "\r\nTAG NO no"} {
 		s := mailtest.NewIMAP()
 		s.On("LOGIN|AUTHENTICATE", mailtest.IMAPReply(answer))
-		if err := s.Start(""); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.Close)
+		start(t, s)
 		entry("imap", s.Port())
 	}
 	for _, e := range entries {
@@ -69,10 +63,7 @@ func TestSecretsRepeatedInAnotherFormAreHidden(t *testing.T) {
 		s.Stamp = "<1896.697170952@mail.example.test>"
 		s.Caps = append(s.Caps, "SASL "+tt.mech)
 		s.On(tt.on, mailtest.POP3Reply(tt.answer))
-		if err := s.Start(""); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.Close)
+		start(t, s)
 		entry("pop3", tt.auth, tt.on, s.Port())
 	}
 	for _, tt := range []struct{ auth, on, answer string }{
@@ -90,10 +81,7 @@ func TestSecretsRepeatedInAnotherFormAreHidden(t *testing.T) {
 			s.Caps = append(s.Caps[:len(s.Caps)-1], "AUTH=XOAUTH2")
 		}
 		s.On(tt.on, mailtest.IMAPReply(tt.answer))
-		if err := s.Start(""); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.Close)
+		start(t, s)
 		entry("imap", tt.auth, tt.on, s.Port())
 	}
 	for name, e := range entries {

@@ -35,10 +35,7 @@ func TestSignalsThatEndADaemon(t *testing.T) {
 // TestNobodyReadsTheOutput: a run whose words nobody hears any more does its work.
 func TestNobodyReadsTheOutput(t *testing.T) {
 	server := mailtest.NewPOP3([]byte("Subject: 1\r\n\r\none\r\n"), []byte("Subject: 2\r\n\r\ntwo\r\n"))
-	if err := server.Start(""); err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	start(t, server)
 	c := newClient(t, binary(t))
 	c.rc(t, "poll 127.0.0.1 proto pop3 port "+server.Port()+" user alice password secret sslproto '' mda \"cat >>mail\"\n")
 	in, out, err := os.Pipe()

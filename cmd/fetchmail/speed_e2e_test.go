@@ -27,11 +27,7 @@ func BenchmarkSmallMessages(b *testing.B) {
 		for _, trip := range []time.Duration{0, 40 * time.Millisecond} {
 			for _, program := range programs {
 				b.Run(fmt.Sprintf("%s/%v/%s", proto, trip, program.name), func(b *testing.B) {
-					sink, err := mailtest.StartSMTP(mailtest.SMTPOptions{})
-					if err != nil {
-						b.Fatal(err)
-					}
-					defer sink.Close()
+					sink := listener(b, mailtest.SMTPOptions{})
 					port := map[string]int{"POP3": p.POP3, "IMAP": p.IMAP}[proto]
 					proxy := &mailtest.Proxy{Target: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Delay: trip / 2}
 					if err := proxy.Start(); err != nil {

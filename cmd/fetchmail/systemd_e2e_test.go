@@ -19,10 +19,7 @@ import (
 // process that hangs, and the end; sd_notify(3).
 func TestSystemdIsToldHowTheDaemonIs(t *testing.T) {
 	server := mailtest.NewPOP3()
-	if err := server.Start(""); err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	start(t, server)
 	c := newClient(t, binary(t))
 	path := filepath.Join(c.home, "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})

@@ -19,10 +19,7 @@ func imapWith(t *testing.T, validity uint32, caps string, mail ...string) *mailt
 	for _, m := range mail {
 		s.Put("alice", "INBOX", mailtest.IMAPMail{Raw: []byte("Subject: " + m + "\r\n\r\n" + m + "\r\n")})
 	}
-	if err := s.Start("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
+	start(t, s)
 	return s
 }
 
@@ -87,10 +84,7 @@ func TestUIDLWithoutUIDsLooksAtFlags(t *testing.T) {
 	c := newClient(t, binary(t))
 	s := mailtest.NewIMAP([]byte("Subject: 1\r\n\r\none\r\n"), []byte("Subject: 2\r\n\r\ntwo\r\n"))
 	s.Caps, s.NoUID = []string{"IMAP4rev1"}, true
-	if err := s.Start("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	start(t, s)
 	flags(s, 1, `\Seen`)
 	if got, want := uidlRun(t, c, s, "uidl"), "exit 0, 2 messages (1 seen) for alice at localhost., came: two, left 2"; got != want {
 		t.Errorf("%s, want %s", got, want)
@@ -101,10 +95,7 @@ func TestUIDLWithoutUIDsLooksAtFlags(t *testing.T) {
 func TestTheReferenceKeepsTheRecordOfIMAPFolders(t *testing.T) {
 	ref := newClient(t, real.Reference(t))
 	s := mailtest.NewPOP3([]byte("Subject: p\r\n\r\npop\r\n"))
-	if err := s.Start("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	start(t, s)
 	const ours = "alice@localhost/INBOX 11.101\nalice@localhost/Sent%20Items 12.7\n"
 	ref.write(t, ".fetchids", ours)
 	ref.rc(t, fmt.Sprintf("poll localhost proto pop3 uidl port %s\n user alice there password secret is %s here sslproto '' keep mda \"cat >/dev/null\"\n", s.Port(), ref.user))
