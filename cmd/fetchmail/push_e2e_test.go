@@ -46,6 +46,7 @@ func pushOnce(t *testing.T, bin, rc string, args []string, script func(*mailtest
 	c := newClient(t, bin)
 	c.rc(t, strings.NewReplacer("@PORT@", s.Port(), "@SMTP@", "smtphost 127.0.0.1/"+l.Port()).Replace(rc))
 	r := c.run(t, args...)
+	await(t, "the server has heard everything", s.Over)
 	for _, lines := range s.Commands() {
 		for i := range lines { // the challenge is the same each time, so is the response
 			if text, err := base64.StdEncoding.DecodeString(lines[i]); err == nil && len(text) > 0 {

@@ -59,6 +59,13 @@ func (s *Scripted) Commands() [][]string {
 	return out
 }
 
+// Over tells whether every connection so far has ended: a client that has gone may have said more than was read yet.
+func (s *Scripted) Over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.links) == 0
+}
+
 // Host is the address that the server listens on.
 func (s *Scripted) Host() string { return s.listener.Addr().(*net.TCPAddr).IP.String() }
 
