@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fetchmail/protocols/mailtest"
@@ -28,6 +29,27 @@ func client(t *testing.T, d Dialer, h func(net.Conn)) *Conn {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// onPipe lets talk use a connection to a handler through a pipe on a clock of their own: no load of the machine makes a pause
+// longer than it says.
+func onPipe(t *testing.T, limit time.Duration, h func(net.Conn), talk func(*testing.T, *Conn)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		c := NewConn(t.Context(), ours, "h", limit)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h(theirs)
+			_ = theirs.Close()
+		}()
+		defer func() {
+			_ = c.Close()
+			<-done
+		}()
+		talk(t, c)
+	})
 }
 
 // hold keeps a connection open until the other side closes it.
@@ -139,45 +161,51 @@ func TestHandshakeEndsWithItsContextAndItsTimeout(t *testing.T) {
 	if _, err := (&Dialer{Timeout: time.Hour, TLS: &TLS{}}).Dial(ctx, host, port); !errors.Is(err, reason) {
 		t.Errorf("canceled: %v", err)
 	}
-	_, err := (&Dialer{Timeout: 30 * time.Millisecond, TLS: &TLS{}}).Dial(t.Context(), host, port)
-	var fail *TLSError
-	if !errors.Is(err, ErrTimeout) || !errors.As(err, &fail) {
-		t.Errorf("timeout: %v", err)
-	}
+	onPipe(t, 30*time.Second, hold, func(t *testing.T, c *Conn) {
+		err := c.StartTLS(t.Context(), &TLS{})
+		var fail *TLSError
+		if !errors.Is(err, ErrTimeout) || !errors.As(err, &fail) {
+			t.Errorf("timeout: %v", err)
+		}
+	})
 }
 
 func TestDripIsNoProgress(t *testing.T) {
-	c := client(t, Dialer{Timeout: 200 * time.Millisecond}, func(c net.Conn) {
+	drip := func(c net.Conn) {
 		for {
 			if _, err := c.Write([]byte("x")); err != nil {
 				return
 			}
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Second)
+		}
+	}
+	onPipe(t, 200*time.Second, drip, func(t *testing.T, c *Conn) {
+		start := time.Now()
+		n, err := io.Copy(io.Discard, c)
+		if !errors.Is(err, ErrTimeout) {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		if d := time.Since(start); d < 300*time.Second || d > 1000*time.Second {
+			t.Errorf("ended after %v", d)
 		}
 	})
-	start := time.Now()
-	n, err := io.Copy(io.Discard, c)
-	if !errors.Is(err, ErrTimeout) {
-		t.Fatalf("%d bytes, %v", n, err)
-	}
-	if d := time.Since(start); d < 300*time.Millisecond || d > 20*time.Second {
-		t.Errorf("ended after %v", d)
-	}
 }
 
 // A server that works long and says so now and then is alive; each command begins anew.
 func TestSlowButLivingServerIsServed(t *testing.T) {
-	const limit = 300 * time.Millisecond
-	c := client(t, Dialer{Timeout: limit}, func(c net.Conn) {
+	const limit = 300 * time.Second
+	says := func(c net.Conn) {
 		for range 12 {
 			time.Sleep(limit / 6)
 			_, _ = io.WriteString(c, strings.Repeat("* OK Hang in there..\r\n", 6))
 		}
-	})
-	if n, err := io.Copy(io.Discard, c); n != 12*6*22 || err != nil {
-		t.Errorf("%d bytes, %v", n, err)
 	}
-	c = client(t, Dialer{Timeout: limit}, func(c net.Conn) {
+	onPipe(t, limit, says, func(t *testing.T, c *Conn) {
+		if n, err := io.Copy(io.Discard, c); n != 12*6*22 || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	})
+	answers := func(c net.Conn) {
 		r := bufio.NewReader(c)
 		for {
 			if _, err := r.ReadString('\n'); err != nil {
@@ -186,13 +214,15 @@ func TestSlowButLivingServerIsServed(t *testing.T) {
 			time.Sleep(limit / 3)
 			_, _ = io.WriteString(c, "+OK\r\n")
 		}
-	})
-	for range 8 {
-		_, _ = io.WriteString(c, "NOOP\r\n")
-		if _, err := c.Reader().ReadString('\n'); err != nil {
-			t.Fatal(err)
-		}
 	}
+	onPipe(t, limit, answers, func(t *testing.T, c *Conn) {
+		for range 8 {
+			_, _ = io.WriteString(c, "NOOP\r\n")
+			if _, err := c.Reader().ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
 
 func TestWriteToADeafServerTimesOut(t *testing.T) {
@@ -227,27 +257,30 @@ func TestDeadlinesOfLibrariesAreIgnored(t *testing.T) {
 }
 
 func TestSetTimeoutHoldsForTheReadThatWaits(t *testing.T) {
-	c := client(t, Dialer{Timeout: 100 * time.Millisecond}, func(c net.Conn) {
-		time.Sleep(400 * time.Millisecond)
+	late := func(c net.Conn) {
+		time.Sleep(400 * time.Second)
 		_, _ = io.WriteString(c, "x")
 		hold(c)
+	}
+	onPipe(t, 100*time.Second, late, func(t *testing.T, c *Conn) {
+		time.AfterFunc(20*time.Second, func() { c.SetTimeout(0) })
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			t.Fatalf("taken off: %v", err)
+		}
+		time.AfterFunc(20*time.Second, func() { c.SetTimeout(30 * time.Second) })
+		begin := time.Now()
+		_, err := c.Read(make([]byte, 1))
+		var limit *TimeoutError
+		if !errors.As(err, &limit) || limit.Limit != 30*time.Second || time.Since(begin) != 50*time.Second {
+			t.Errorf("put on: %v after %v", err, time.Since(begin))
+		}
 	})
-	time.AfterFunc(20*time.Millisecond, func() { c.SetTimeout(0) })
-	if _, err := c.Read(make([]byte, 1)); err != nil {
-		t.Fatalf("taken off: %v", err)
-	}
-	time.AfterFunc(20*time.Millisecond, func() { c.SetTimeout(30 * time.Millisecond) })
-	_, err := c.Read(make([]byte, 1))
-	var limit *TimeoutError
-	if !errors.As(err, &limit) || limit.Limit != 30*time.Millisecond {
-		t.Errorf("put on: %v", err)
-	}
 }
 
 // A library's reader may have waited for long before a command is sent: the answer has the whole time all the same.
 func TestSendingRestartsTheReadThatWaits(t *testing.T) {
-	const limit = 200 * time.Millisecond
-	c := client(t, Dialer{Timeout: limit}, func(c net.Conn) {
+	const limit = 200 * time.Second
+	answers := func(c net.Conn) {
 		r := bufio.NewReader(c)
 		for {
 			line, err := r.ReadString('\n')
@@ -258,23 +291,25 @@ func TestSendingRestartsTheReadThatWaits(t *testing.T) {
 				_, _ = io.WriteString(c, "x")
 			}
 		}
-	})
-	c.SetTimeout(0)
-	go func() {
-		time.Sleep(5 * limit / 2)
-		c.SetTimeout(limit)
-		for _, line := range []string{"-\n", "-\n", "answer\n"} {
-			time.Sleep(limit / 2)
-			_, _ = io.WriteString(c, line)
-		}
-		time.Sleep(limit / 2)
-		_, _ = io.WriteString(c, "answer\n")
-	}()
-	for range 2 {
-		if _, err := c.Read(make([]byte, 1)); err != nil {
-			t.Fatal(err)
-		}
 	}
+	onPipe(t, limit, answers, func(t *testing.T, c *Conn) {
+		c.SetTimeout(0)
+		go func() {
+			time.Sleep(5 * limit / 2)
+			c.SetTimeout(limit)
+			for _, line := range []string{"-\n", "-\n", "answer\n"} {
+				time.Sleep(limit / 2)
+				_, _ = io.WriteString(c, line)
+			}
+			time.Sleep(limit / 2)
+			_, _ = io.WriteString(c, "answer\n")
+		}()
+		for range 2 {
+			if _, err := c.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
 
 func TestEndOfStreamIsSticky(t *testing.T) {

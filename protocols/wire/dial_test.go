@@ -94,19 +94,13 @@ func TestRefusedConnectionGivesTheReferencesLines(t *testing.T) {
 }
 
 func TestSilentServerTimesOut(t *testing.T) {
-	stop := make(chan struct{})
-	host, port := serve(t, func(net.Conn) { <-stop })
-	defer close(stop)
-	c, err := (&Dialer{Timeout: 50 * time.Millisecond}).Dial(context.Background(), host, port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	for range 2 {
-		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, ErrTimeout) || !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatalf("error %v", err)
+	onPipe(t, time.Minute, hold, func(t *testing.T, c *Conn) {
+		for range 2 {
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, ErrTimeout) || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatalf("error %v", err)
+			}
 		}
-	}
+	})
 }
 
 // names is a Resolver with fixed answers.
