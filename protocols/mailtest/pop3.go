@@ -84,12 +84,13 @@ func (s *POP3) Left(user string) []POP3Mail {
 }
 
 // Start listens on addr, "" is a free port of 127.0.0.1.
-func (s *POP3) Start(addr string) error {
-	return s.listen(addr, func(nc net.Conn) {
-		s.attach(nc, func(l *link) {
-			c := &POP3Conn{Server: s, link: l, deleted: map[int]bool{}}
-			c.converseLines(&c.Line, func() error { return s.act(c.Line)(c) })
-		})
+func (s *POP3) Start(addr string) error { return s.listen(addr, s.Serve) }
+
+// Serve serves one connection, however it was made; no Start is needed.
+func (s *POP3) Serve(nc net.Conn) {
+	s.attach(nc, func(l *link) {
+		c := &POP3Conn{Server: s, link: l, deleted: map[int]bool{}}
+		c.converseLines(&c.Line, func() error { return s.act(c.Line)(c) })
 	})
 }
 

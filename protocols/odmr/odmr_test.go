@@ -239,7 +239,11 @@ func TestAListenerThatGivesUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t, o)
-			p.Turn = mailtest.PushMail("c@d", letters[1])
+			mail := mailtest.PushMail("c@d", letters[1])
+			p.Turn = func(c *mailtest.PushConn) error {
+				_ = mail(c)
+				return mailtest.PushHang(c) // the listener goes first, also where it has said why
+			}
 			n, err := odmr.Run(t.Context(), nil, p.o)
 			var gone *odmr.ListenerError
 			if !errors.As(err, &gone) || n != 0 {

@@ -226,17 +226,15 @@ func TestEveryPhaseHasADeadline(t *testing.T) {
 		{"TOP", protocols.Fetching}, {"DELE", protocols.Fetching}, {"QUIT", protocols.Finishing},
 	} {
 		t.Run(c.command, func(t *testing.T) {
-			t.Parallel()
 			s := mailtest.NewPOP3(mailtest.Letters(2)...)
 			s.On(c.command, mailtest.POP3Hang)
-			serve(t, s)
-			o := options(s)
-			o.Dialer = &wire.Dialer{Timeout: 150 * time.Millisecond}
-			_, removed, err := fetchAndDelete(t.Context(), o)
-			var f *protocols.Fault
-			if !errors.As(err, &f) || f.Kind != protocols.Timeout || f.Phase != c.phase || !errors.Is(err, wire.ErrTimeout) || len(removed) != 0 {
-				t.Errorf("%v (%+v), removed %v", err, f, removed)
-			}
+			onPipe(t, s, time.Minute, func(t *testing.T, o pop3.Options) {
+				_, removed, err := fetchAndDelete(t.Context(), o)
+				var f *protocols.Fault
+				if !errors.As(err, &f) || f.Kind != protocols.Timeout || f.Phase != c.phase || !errors.Is(err, wire.ErrTimeout) || len(removed) != 0 {
+					t.Errorf("%v (%+v), removed %v", err, f, removed)
+				}
+			})
 			if left := s.Left("alice"); len(left) != 2 {
 				t.Errorf("%d messages left", len(left))
 			}
@@ -246,14 +244,13 @@ func TestEveryPhaseHasADeadline(t *testing.T) {
 
 func TestDripWithinTheTextIsNoProgress(t *testing.T) {
 	s := mailtest.NewPOP3(mailtest.Letters(1)...)
-	s.On("TOP", mailtest.POP3Drip(60*time.Millisecond))
-	serve(t, s)
-	o := options(s)
-	o.Dialer = &wire.Dialer{Timeout: 150 * time.Millisecond}
-	start := time.Now()
-	if _, _, err := fetchAndDelete(t.Context(), o); kindOf(err) != protocols.Timeout {
-		t.Errorf("%v after %v", err, time.Since(start))
-	}
+	s.On("TOP", mailtest.POP3Drip(60*time.Second))
+	onPipe(t, s, 150*time.Second, func(t *testing.T, o pop3.Options) {
+		start := time.Now()
+		if _, _, err := fetchAndDelete(t.Context(), o); kindOf(err) != protocols.Timeout || time.Since(start) < 200*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
 }
 
 func TestCommandsCannotBeInjected(t *testing.T) {

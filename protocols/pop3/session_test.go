@@ -3,7 +3,9 @@ package pop3_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -30,6 +32,21 @@ func serve(t testing.TB, s *mailtest.POP3) *mailtest.POP3 {
 // options are those for a scripted server.
 func options(s *mailtest.POP3) pop3.Options {
 	return pop3.Options{Dialer: &wire.Dialer{Timeout: 20 * time.Second}, Host: s.Host(), Service: s.Port(), User: "alice", Secret: auth.Fixed("secret")}
+}
+
+// onPipe tests a session with a server at the other end of a pipe, on a clock of their own: no load of the machine makes a
+// pause longer than it says.
+func onPipe(t *testing.T, s *mailtest.POP3, limit time.Duration, test func(*testing.T, pop3.Options)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		defer s.Close()
+		dial := func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			s.Serve(theirs)
+			return ours, nil
+		}
+		test(t, pop3.Options{Dialer: &wire.Dialer{Timeout: limit, DialContext: dial}, Host: "127.0.0.1", Service: "110", User: "alice", Secret: auth.Fixed("secret")})
+	})
 }
 
 func mailbox(t *testing.T, s *mailtest.POP3) mailtest.Mailbox {
