@@ -292,37 +292,34 @@ func cutSession(t *testing.T, o Options, mail [][]byte, got map[string]bool) err
 
 // The inactivity limit must not run while the sink holds us up, whatever the library's own deadlines say.
 func TestASlowSinkDoesNotTimeOut(t *testing.T) {
-	t.Parallel()
-	const limit, pause = 500 * time.Millisecond, 600 * time.Millisecond
+	const limit, pause = 5 * time.Minute, 6 * time.Minute
 	for name, caps := range map[string][]string{"batches": {"IMAP4rev1", "UIDPLUS"}, "message by message": {"IMAP4rev1"}} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			s := mailtest.NewIMAP(append(mailtest.Letters(1), bytes.Repeat([]byte("0123456789\r\n"), 300_000))...)
 			s.Caps = caps
-			start(t, s)
-			o := options(s)
-			o.Dialer.Timeout = limit
-			session, l := opened(t, o)
-			n := 0
-			for m, err := range session.Fetch(t.Context(), l.Items) {
-				if err != nil {
-					t.Fatal(err)
+			onPipe(t, s, limit, func(t *testing.T, o Options) {
+				session, l := opened(t, o)
+				n := 0
+				for m, err := range session.Fetch(t.Context(), l.Items) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(pause)
+					io.ReadFull(m.Body, make([]byte, 10))
+					time.Sleep(pause)
+					if _, err := io.Copy(io.Discard, m.Body); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(pause)
+					if err := session.Delete(t.Context(), m.Item); err != nil {
+						t.Fatal(err)
+					}
+					n++
 				}
-				time.Sleep(pause)
-				io.ReadFull(m.Body, make([]byte, 10))
-				time.Sleep(pause)
-				if _, err := io.Copy(io.Discard, m.Body); err != nil {
-					t.Fatal(err)
+				if removed, err := session.Commit(t.Context()); n != 2 || len(removed) != 2 || err != nil {
+					t.Error(n, nums(removed), err)
 				}
-				time.Sleep(pause)
-				if err := session.Delete(t.Context(), m.Item); err != nil {
-					t.Fatal(err)
-				}
-				n++
-			}
-			if removed, err := session.Commit(t.Context()); n != 2 || len(removed) != 2 || err != nil {
-				t.Error(n, nums(removed), err)
-			}
+			})
 		})
 	}
 }
@@ -591,51 +588,52 @@ func TestIdle(t *testing.T) {
 	for name, change := range map[string]func(*mailtest.IMAP, *Options){
 		"IDLE":       nil,
 		"forced":     func(s *mailtest.IMAP, o *Options) { s.Caps = without(s.Caps, "IDLE"); o.ForceIdle = true },
-		"begun anew": func(s *mailtest.IMAP, o *Options) { o.IdleTimeout = 20 * time.Millisecond },
+		"begun anew": func(s *mailtest.IMAP, o *Options) { o.IdleTimeout = 20 * time.Minute },
 		"NOOP": func(s *mailtest.IMAP, o *Options) {
 			s.Caps = without(s.Caps, "IDLE")
-			o.NoopInterval = 10 * time.Millisecond
+			o.NoopInterval = 10 * time.Minute
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := mailtest.NewIMAP(mailtest.Letters(1)...)
-			o := Options{}
-			if change != nil {
-				change(s, &o)
-			}
-			start(t, s)
-			base := options(s)
-			o.Dialer, o.Host, o.Service, o.User, o.Secret = base.Dialer, base.Host, base.Service, base.User, base.Secret
-			o.Dialer.Timeout = 2 * time.Second
-			session, l := opened(t, o)
-			drain(session, l.Items)
-			session.Commit(t.Context())
-			if session.CanWait() != (name != "NOOP") {
-				t.Error("CanWait", session.CanWait())
-			}
-			for i := range 2 {
-				time.AfterFunc(100*time.Millisecond, func() { s.Put("alice", "INBOX", mailtest.IMAPMail{Raw: mailtest.Letter(2 + i)}) })
-				if err := session.Wait(t.Context(), nil); err != nil {
+			onPipe(t, s, time.Minute, func(t *testing.T, o Options) {
+				if change != nil {
+					change(s, &o)
+				}
+				session, l := opened(t, o)
+				drain(session, l.Items)
+				session.Commit(t.Context())
+				if session.CanWait() != (name != "NOOP") {
+					t.Error("CanWait", session.CanWait())
+				}
+				for i := range 2 {
+					time.AfterFunc(100*time.Minute, func() { s.Put("alice", "INBOX", mailtest.IMAPMail{Raw: mailtest.Letter(2 + i)}) })
+					begin := time.Now()
+					if err := session.Wait(t.Context(), nil); err != nil {
+						t.Fatal(err)
+					}
+					if took := time.Since(begin); took < 100*time.Minute || took > 111*time.Minute {
+						t.Errorf("waited for %v", took)
+					}
+					l, err := session.List(t.Context())
+					if err != nil || len(l.Items) != 1 {
+						t.Fatal(l, err)
+					}
+					if got := fmt.Sprint(drain(session, l.Items)); got != "[1 ok]" {
+						t.Error(got)
+					}
+					session.Commit(t.Context())
+				}
+				// Whoever wants to know now is let through, and the session goes on.
+				wake := make(chan struct{}, 1)
+				wake <- struct{}{}
+				if err := session.Wait(t.Context(), wake); err != nil {
 					t.Fatal(err)
 				}
-				l, err := session.List(t.Context())
-				if err != nil || len(l.Items) != 1 {
-					t.Fatal(l, err)
+				if l, err := session.List(t.Context()); err != nil || l.Total != 0 {
+					t.Error(l, err)
 				}
-				if got := fmt.Sprint(drain(session, l.Items)); got != "[1 ok]" {
-					t.Error(got)
-				}
-				session.Commit(t.Context())
-			}
-			// Whoever wants to know now is let through, and the session goes on.
-			wake := make(chan struct{}, 1)
-			wake <- struct{}{}
-			if err := session.Wait(t.Context(), wake); err != nil {
-				t.Fatal(err)
-			}
-			if l, err := session.List(t.Context()); err != nil || l.Total != 0 {
-				t.Error(l, err)
-			}
+			})
 		})
 	}
 }
@@ -654,18 +652,16 @@ func TestIdleEnds(t *testing.T) {
 		{"silence after DONE", mailtest.IMAPThen(mailtest.IMAPReply("+ idling", "* 9 EXISTS"), mailtest.IMAPHang), protocols.Timeout},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := start(t, mailtest.NewIMAP(mailtest.Letters(1)...))
+			s := mailtest.NewIMAP(mailtest.Letters(1)...)
 			s.On("IDLE", c.act)
-			o := options(s)
-			if c.want == protocols.Timeout {
-				o.Dialer.Timeout = time.Second
-			}
-			o.IdleTimeout = time.Minute
-			session, _ := opened(t, o)
-			err := session.Wait(t.Context(), nil)
-			if f := protocols.AsFault(err); err == nil || f.Kind != c.want {
-				t.Errorf("%v", err)
-			}
+			onPipe(t, s, time.Second, func(t *testing.T, o Options) {
+				o.IdleTimeout = time.Minute
+				session, _ := opened(t, o)
+				err := session.Wait(t.Context(), nil)
+				if f := protocols.AsFault(err); err == nil || f.Kind != c.want {
+					t.Errorf("%v", err)
+				}
+			})
 		})
 	}
 	s := start(t, mailtest.NewIMAP())

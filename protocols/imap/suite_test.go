@@ -2,8 +2,10 @@ package imap
 
 import (
 	"context"
+	"net"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -30,6 +32,21 @@ func start(t testing.TB, s *mailtest.IMAP) *mailtest.IMAP {
 func options(s *mailtest.IMAP) Options {
 	return Options{Dialer: &wire.Dialer{Timeout: 10 * time.Second}, Host: s.Host(), Service: s.Port(), User: "alice",
 		Secret: auth.Fixed("secret")}
+}
+
+// onPipe tests a session with a server at the other end of a pipe, on a clock of their own: no load of the machine makes a
+// pause longer than it says.
+func onPipe(t *testing.T, s *mailtest.IMAP, limit time.Duration, test func(*testing.T, Options)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(s.Close)
+		dial := func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			s.Serve(theirs)
+			return ours, nil
+		}
+		test(t, Options{Dialer: &wire.Dialer{Timeout: limit, DialContext: dial}, Host: "127.0.0.1", Service: "143", User: "alice", Secret: auth.Fixed("secret")})
+	})
 }
 
 // scripted makes mailboxes on a scripted server for the conformance suite.
