@@ -34,8 +34,36 @@ func TestMain(m *testing.M) {
 	}
 	buildDir = dir
 	code := m.Run()
+	if left := leftBehind(); len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "processes that the tests have left behind:", left)
+		code = 1
+	}
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// leftBehind ends the processes that still run the binary under test, and returns what they are. A daemon that nobody ends
+// would stay for ever, and hold what it has inherited: a pipe that somebody reads to its end.
+func leftBehind() (left []string) {
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		left = nil
+		late := time.Now().After(end)
+		links, _ := filepath.Glob("/proc/[0-9]*/exe")
+		for _, l := range links {
+			if exe, err := os.Readlink(l); err != nil || exe != filepath.Join(buildDir, "fetchmail") {
+				continue
+			}
+			cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(l), "cmdline"))
+			left = append(left, filepath.Base(filepath.Dir(l))+" "+strings.ReplaceAll(string(cmdline), "\x00", " "))
+			if late {
+				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(l)))
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		if len(left) == 0 || late {
+			return left
+		}
+	}
 }
 
 // build makes the binary as `make build` does: without cgo and, unlike this test, without the race detector.
