@@ -126,7 +126,7 @@ func (a *account) tryAll(ctx context.Context, stop <-chan struct{}, rep *report.
 		return res
 	}
 	j = a.job(rcfile.POP3, rep)
-	j.Observer = &holder{Observer: obs, open: true}
+	j.Observer = &holder{Observer: obs, open: true, before: held}
 	return j.Run(ctx, stop)
 }
 
@@ -135,6 +135,7 @@ func (a *account) tryAll(ctx context.Context, stop <-chan struct{}, rep *report.
 type holder struct {
 	poll.Observer
 	open   bool
+	before *holder // of the protocol before: where nobody answers to this one, its failure matters after all
 	failed []poll.Event
 }
 
@@ -144,6 +145,10 @@ func (h *holder) Observe(e poll.Event) {
 		e.Status = poll.Success
 		h.Observer.Observe(e)
 	case poll.Failed:
+		var dial *wire.DialError
+		if h.before != nil && errors.As(e.Err, &dial) {
+			h.before.release()
+		}
 		if h.failed = append(h.failed, e); h.open {
 			h.release()
 		}
@@ -160,10 +165,10 @@ func (h *holder) release() {
 }
 
 // another tells whether, with protocol auto, the next protocol is worth a try: this one is not spoken there. A port that
-// was named and does not answer will not answer the next one either.
+// was named and does not answer will not answer the next one either, and POP3 has no folders.
 func (a *account) another(res poll.Result) bool {
 	switch {
-	case res.Fetched > 0:
+	case res.Fetched > 0 || len(a.user.Folders) > 0:
 		return false
 	case res.Status == poll.Protocol:
 		return true
@@ -380,7 +385,9 @@ func (a *account) job(p rcfile.Protocol, rep *report.Reporter) *poll.Job {
 	}
 	j.Open = func(ctx context.Context) (protocols.Session, error) { return a.open(ctx, p, rep) }
 	j.Stay, j.Wake = a.task.Resident, a.wake
-	j.Before, j.After = hook("pre", u.PreConnect, a.Detached), hook("post", u.PostConnect, a.Detached)
+	if p == rcfile.IMAP || len(u.Folders) == 0 { // otherwise it comes to no connection
+		j.Before, j.After = hook("pre", u.PreConnect, a.Detached), hook("post", u.PostConnect, a.Detached)
+	}
 	return j
 }
 

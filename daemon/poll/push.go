@@ -43,17 +43,17 @@ func (p *Push) Run(ctx context.Context, stop <-chan struct{}) Result {
 }
 
 func (p *Push) ask(ctx context.Context, stop <-chan struct{}) (int, error) {
+	if p.Before != nil { // the name may be known only then
+		if err := p.Before(ctx); err != nil {
+			return 0, err
+		}
+	}
 	if p.Resolve != nil {
 		host, err := p.Resolve(ctx)
 		if err != nil {
 			return 0, &DNSError{Label: p.Label, Host: p.Host, Err: err}
 		}
 		p.Host = host
-	}
-	if p.Before != nil {
-		if err := p.Before(ctx); err != nil {
-			return 0, err
-		}
 	}
 	return p.Ask(ctx, stop)
 }

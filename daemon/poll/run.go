@@ -182,6 +182,11 @@ func (r *run) hooked(ctx context.Context) error {
 
 // connect is a session and what comes before it.
 func (r *run) connect(ctx context.Context) error {
+	if r.Before != nil { // the name may be known only then
+		if err := r.Before(ctx); err != nil {
+			return err
+		}
+	}
 	if r.Resolve != nil {
 		host, err := r.Resolve(ctx)
 		if err != nil {
@@ -190,11 +195,6 @@ func (r *run) connect(ctx context.Context) error {
 		r.Host = host
 	}
 	r.router = r.Route(r.Host)
-	if r.Before != nil {
-		if err := r.Before(ctx); err != nil {
-			return err
-		}
-	}
 	err := r.visit(ctx)
 	r.closeSink(err)
 	return err

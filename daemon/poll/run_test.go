@@ -541,6 +541,11 @@ func TestPostconnectFollowsEverySession(t *testing.T) {
 		{"no such host", 2, Rules{}, func(_ *world, j *Job) {
 			j.Resolve = func(context.Context) (string, error) { return "", errors.New("no such host") }
 		}, DNS, "DNS|post"},
+		{"a name that preconnect makes known", 0, Rules{}, func(_ *world, j *Job) {
+			err := errors.New("no such host")
+			j.Before = func(context.Context) error { err = nil; return nil }
+			j.Resolve = func(context.Context) (string, error) { return "mail", err }
+		}, NoMail, "|post"},
 		{"cut off", 2, Rules{}, func(w *world, _ *Job) { w.cutAfter = 1 }, Socket, "other|post"},
 		{"stopped", 2, Rules{}, func(_ *world, j *Job) {
 			j.Open = func(ctx context.Context) (protocols.Session, error) { <-ctx.Done(); return nil, ctx.Err() }
