@@ -157,3 +157,30 @@ func TestProtocolAuto(t *testing.T) {
 		}
 	}
 }
+
+// RFC 3501, section 7.1: what an ALERT says must be shown. The reference shows it with -v only, and so do we to programs.
+func TestAlertsOfTheServerReachPeople(t *testing.T) {
+	t.Parallel()
+	server := mailtest.NewIMAP()
+	server.On("SELECT", func(c *mailtest.IMAPConn) error {
+		if err := c.Say("* OK [ALERT] the disk is full"); err != nil {
+			return err
+		}
+		return mailtest.IMAPUsual(c)
+	})
+	if err := server.Start(""); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	c := newClient(t, binary(t))
+	rc := "poll 127.0.0.1 proto imap port " + server.Port() + " user alice password secret sslproto ''\n"
+	c.rc(t, rc)
+	if r := c.run(t); strings.Contains(r.stdout+r.stderr, "disk") {
+		t.Error(r)
+	}
+	c.rc(t, "set logfile \""+filepath.Join(c.home, "log")+"\"\n"+rc)
+	c.write(t, "log", "")
+	if c.run(t); !strings.Contains(c.read(t, "log"), "fetchmail: the server says: the disk is full\n") {
+		t.Errorf("%q", c.read(t, "log"))
+	}
+}

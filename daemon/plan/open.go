@@ -42,7 +42,7 @@ func (a *account) open(ctx context.Context, p rcfile.Protocol, rep *report.Repor
 			Auth: string(s.Auth), StartTLS: a.upgrade(), TLS: policy,
 			Keep: u.Keep, FetchAll: u.FetchAll, Known: known, Expunge: u.Expunge, ExpungeSet: u.ExpungeSet,
 			FetchSizeLimit: u.FetchSizeLimit, MoveTo: u.MoveTo, ForceIdle: u.ForceIdle,
-			IdleTimeout: time.Duration(s.IdleTimeout) * time.Second, Trace: show, Warn: rep.Warn,
+			IdleTimeout: time.Duration(s.IdleTimeout) * time.Second, Trace: show, Warn: rep.Warn, Alert: rep.Alert,
 		})
 	}
 	_, force := os.LookupEnv("FETCHMAIL_POP3_FORCE_RETR") // even if it is empty

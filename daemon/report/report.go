@@ -135,6 +135,13 @@ func (r *Reporter) Warn(text string) {
 	r.Complain("%s", Clean(text))
 }
 
+// Alert tells people what a server wants them to know: RFC 3501, section 7.1, ALERT.
+func (r *Reporter) Alert(text string) {
+	if r.talkative() {
+		r.Warn("the server says: " + text)
+	}
+}
+
 // Say writes a progress line that does not belong to an event.
 func (r *Reporter) Say(text string) {
 	r.mu.Lock()

@@ -163,6 +163,24 @@ func TestPeopleAreToldWhatTheServerSays(t *testing.T) {
 	}
 }
 
+func TestPeopleAreToldTheAlertsOfTheServer(t *testing.T) {
+	for _, tt := range []struct {
+		explain bool
+		verbose int
+		want    string
+	}{
+		{true, 0, "fetchmail: the server says: disk full\\x1b\n"},
+		{true, 1, ""}, // the dialogue shows it
+		{false, 0, ""},
+	} {
+		var err strings.Builder
+		r := Reporter{Err: &err, Explain: tt.explain, Verbose: tt.verbose}
+		if r.Alert("disk full\x1b"); err.String() != tt.want {
+			t.Errorf("%+v: %q", tt, err.String())
+		}
+	}
+}
+
 func TestTextFromOutsideIsHarmless(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"plain + text\t!", "plain + text\t!"},

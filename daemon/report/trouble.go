@@ -216,12 +216,15 @@ func (r *Reporter) reply(f *protocols.Fault) {
 	}
 }
 
-// words tells people what the server has said where the reference keeps it to itself; with -v the dialogue shows it.
+// words tells people what the server has said where the reference keeps it to itself.
 func (r *Reporter) words(f *protocols.Fault) {
-	if r.Explain && r.Verbose == 0 && f.Reply != "" {
+	if r.talkative() && f.Reply != "" {
 		r.Complain("the server says: %s", Clean(f.Reply))
 	}
 }
+
+// talkative tells whether people are to be told what servers say; with -v the dialogue shows it.
+func (r *Reporter) talkative() bool { return r.Explain && r.Verbose == 0 }
 
 // shown tells whether the words of the server were shown when they came: with -v those of POP3 are.
 func (r *Reporter) shown(f *protocols.Fault) bool {
