@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -31,7 +32,7 @@ type CheckInput struct {
 	ParseErr error       // of Parse
 	Config   *Config     // of Resolve, with every warning and the error
 	Warnings []string
-	Refused  error
+	Refused  error // why it cannot be used, a line for each reason
 }
 
 // Check looks for errors and doubtful spots, in the order of the file. Nothing but the input is looked at and nobody is contacted.
@@ -51,7 +52,9 @@ func Check(in CheckInput) []Finding {
 		}
 	}
 	if in.Refused != nil {
-		c.add(0, "error", strings.ReplaceAll(in.Refused.Error(), "fetchmail: ", ""), "")
+		for line := range strings.SplitSeq(in.Refused.Error(), "\n") {
+			c.add(0, "error", strings.TrimPrefix(line, "fetchmail: "), "")
+		}
 	}
 	if in.Config != nil {
 		c.config(in.Config)
@@ -110,12 +113,26 @@ func (c *checker) add(offset int, severity, message, hint string) {
 
 // file looks at the file as a whole and at its words.
 func (c *checker) file() {
-	if c.in.Info != nil && c.in.Info.Mode().Perm()&^0o700 != 0 {
-		c.add(0, "error", "the file is open to others: fetchmail will refuse it", "chmod 600 "+c.in.Name)
+	if c.in.Info != nil {
+		switch err := CheckFile(c.in.Name, c.in.Info); {
+		case err == nil:
+		case c.in.Info.Mode().IsRegular() && c.in.Info.Mode().Perm()&^0o700 != 0:
+			c.add(0, "error", "the file is open to others: fetchmail will refuse it", "chmod 600 "+c.in.Name)
+		default:
+			c.add(0, "error", err.Error(), "")
+		}
 	}
 	s := newScanner(c.src)
 	list := false // the option at hand takes a list
+	end := 0      // of the quoted string before
 	for t := s.next(); t.kind != tokEOF; t = s.next() {
+		if t.start == end && end > 0 && t.kind != tokEqual {
+			c.add(t.start, "warning", "a quoted string ends directly before this", "is a quote missing, or one within the string? use quotes of the other kind then")
+		}
+		end = 0
+		if t.kind == tokQuoted {
+			end = t.end
+		}
 		if t.kind == tokKeyword {
 			o := t.means.option
 			list = o != nil && (o.Kind == Strings || o.Kind == Names)
@@ -132,6 +149,8 @@ func (c *checker) word(t token, list bool) {
 	case t.kind != tokWord:
 	case strings.ContainsAny(raw[:1], `"'`):
 		c.add(t.start, "warning", "the quotes are part of this unquoted string", "a quoted string ends at the next quote of its kind and needs a blank behind it")
+	case typographic(raw):
+		c.add(t.start, "warning", "typographic quotes are part of the string", "use \" or '")
 	case strings.Contains(raw, `\`):
 		c.add(t.start, "warning", "a backslash in an unquoted string begins an escape", `write \\ for a backslash`)
 	case strings.HasPrefix(raw, "#"):
@@ -263,6 +282,23 @@ func (s *Server) private() bool {
 	return s.Plugin != "" || s.Host() == "localhost" || err == nil && ip.IsLoopback()
 }
 
+// places counts the places without a listener that an account's mail is to go to.
+func places(u *User) (n int) {
+	for _, place := range []string{u.MDA, u.BSMTP, u.Maildir, u.Mbox} {
+		if place != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// colonPort tells whether a host of smtphost is written host:port, which is the name of a host to us.
+func colonPort(host string) bool {
+	_, port, found := strings.Cut(host, ":")
+	_, err := strconv.Atoi(port)
+	return found && err == nil
+}
+
 func push(s *Server, _ *User) bool { return s.Protocol == ETRN || s.Protocol == ODMR }
 
 var userRules = []userRule{
@@ -279,6 +315,10 @@ var userRules = []userRule{
 	{"fetchall", "%s with keep fetches every message at every poll", "", func(_ *Server, u *User) bool { return u.FetchAll && u.Keep }},
 	{"smtphost smtpaddress smtpname lmtp", "%s has no effect: an MDA, a file or a mailbox is given, too", "",
 		func(_ *Server, u *User) bool { return u.MDA != "" || u.BSMTP != "" || u.Maildir != "" || u.Mbox != "" }},
+	{"mda bsmtp maildir mbox", "%s: mail can go to one place only, and another one is given, too", "of several bsmtp wins, then maildir, then mbox",
+		func(_ *Server, u *User) bool { return places(u) > 1 }},
+	{"smtphost", "%s: a port stands behind a slash", "write host/2525",
+		func(_ *Server, u *User) bool { return slices.ContainsFunc(u.SMTPHosts, colonPort) }},
 	{"sslcertck", "the server is not checked: anybody on the way can read the mail and the password", "remove \"no sslcertck\"",
 		func(s *Server, u *User) bool { return !u.SSLCertCk && u.SSLFingerprint == "" && !s.private() }},
 	{"sslproto", "%s asks for a protocol that is not safe any more", "use \"tls1.2+\" or \"auto\"",

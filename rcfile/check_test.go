@@ -70,6 +70,16 @@ func TestCheck(t *testing.T) {
 		{"poll x proto imap user u is l here maildir M", ""},
 		{`poll x proto imap user u pass "a"b`, "1:31: warning: the quotes are part of this unquoted string"},
 		{`poll x proto imap user u pass a\b`, "1:31: warning: a backslash in an unquoted string begins an escape"},
+		{`poll x proto imap user u folder "a b"c`, "1:38: warning: a quoted string ends directly before this"},
+		{`poll x proto imap user "u" is "r"="l" here`, ""},
+		{"poll x proto imap user u pass “p”", "1:31: warning: typographic quotes are part of the string"},
+		{"poll x proto imap user u smtphost 'h:25'", "1:26: warning: smtphost: a port stands behind a slash"},
+		{"poll x proto imap user u smtphost '[::1]/25'", ""},
+		{"poll x proto imap user u mda cat maildir M", "1:26: warning: mda: mail can go to one place only, and another one is given, too|" +
+			"1:34: warning: maildir: mail can go to one place only, and another one is given, too"},
+		{"poll x service nosuch user u", "error: getaddrinfo(NULL, \"nosuch\") error: Servname not supported for ai_socktype|" +
+			"error: Cannot resolve service nosuch to port number.|error: Please specify the service as decimal port number.|" +
+			"error: x configuration invalid, specify positive port number for service or port"},
 		{"poll x proto imap aka y user u", "1:19: warning: aka has an effect in multidrop mode only"},
 		{"poll x proto etrn user u keep limit 5", "1:26: warning: keep has no effect with this protocol|1:31: warning: limit has no effect with this protocol"},
 		{"set daemon 9 poll x proto imap maxconnections 2 user u idle folder a, b, c",
@@ -94,6 +104,9 @@ func TestCheck(t *testing.T) {
 		if !ok {
 			t.Errorf("%s:\n%s\nwant\n%s", c.rc, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
+	}
+	if got := checked(t, "", fs.ModeDir|0o755); len(got) != 1 || got[0] != "error: File rc must be a regular file." {
+		t.Errorf("a folder: %q", got)
 	}
 	if got := checked(t, "poll x", 0o644); len(got) != 1 || !strings.Contains(got[0], "error: the file is open to others") {
 		t.Errorf("mode 0644: %q", got)

@@ -166,7 +166,7 @@ func looksSecret(word string) bool {
 
 // nearest proposes the candidate that a misspelled word is likely to mean, or else says otherwise.
 func nearest(word string, candidates []string, otherwise string) string {
-	best, distance := "", 2
+	best, distance := "", min(2, max(1, len(word)/2))
 	for _, c := range candidates {
 		if d := editDistance(word, c); d <= distance && d < len(c) {
 			best, distance = c, d

@@ -207,7 +207,7 @@ func (l *lateOption) Parse(lex *lexer.PeekingLexer) error {
 		return err
 	}
 	l.err = &misplaced{at: last, message: "server option after user options",
-		hint: "server options such as \"" + o.Words[0] + "\" belong before the first \"user\""}
+		hint: "server options such as \"" + o.Words[0] + "\" belong before \"user\" and all user options"}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package rcfile
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/alecthomas/participle/v2"
@@ -127,10 +128,11 @@ func (p *parsing) report(err error, fatal bool) {
 			break
 		}
 	}
-	if m.hint == "" {
-		m.hint = p.hint(at)
+	hint := cmp.Or(p.hintQuotes(at), m.hint)
+	if hint == "" {
+		hint = p.hint(at)
 	}
-	e := p.explanation(at, m.message, m.hint)
+	e := p.explanation(at, m.message, hint)
 	e.behind, e.bare = p.stopped, m.bare
 	p.stopped = p.stopped || fatal
 	p.errors = append(p.errors, e)
