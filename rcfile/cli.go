@@ -1,6 +1,7 @@
 package rcfile
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -53,26 +54,35 @@ func (e *UsageError) Error() string { return e.Line }
 func ParseArgs(args []string) (*CommandLine, error) {
 	c := &CommandLine{}
 	fs := c.flags()
-	args, err := expand(fs, args)
-	if err != nil {
-		return nil, err
+	full, err := expand(fs, args)
+	if err == nil {
+		err = fs.Parse(full)
 	}
-	if err := fs.Parse(args); err != nil {
-		return nil, usage(err)
+	if err != nil {
+		return nil, usage(err, fs, args)
 	}
 	c.Servers = fs.Args()
 	c.QuitOnly = c.Quit && len(c.options) > 0 && c.options[len(c.options)-1] == "quit"
 	return c, nil
 }
 
-// usage finds the UsageError in what pflag makes of it.
-func usage(err error) error {
-	text := err.Error()
-	if _, own, ok := strings.Cut(text, ownMark); ok {
-		text = own
+// usage finds the UsageError in what pflag makes of it. A long option with one dash is a cluster of short ones, which
+// seldom makes sense.
+func usage(err error, fs *pflag.FlagSet, args []string) error {
+	u := &UsageError{Line: err.Error(), Hint: seeHelp}
+	if _, own, ok := strings.Cut(u.Line, ownMark); ok {
+		u.Line = own
 	}
-	return &UsageError{Line: text, Hint: "Try 'fetchmail --help' for the list of options."}
+	errors.As(err, &u)
+	for _, a := range args {
+		if name, ok := strings.CutPrefix(a, "-"); ok && len(name) > 1 && fs.Lookup(name) != nil {
+			u.Hint = "Did you mean '-" + a + "'? " + seeHelp
+		}
+	}
+	return u
 }
+
+const seeHelp = "Try 'fetchmail --help' for the list of options."
 
 // ownMark is put before our messages, so that they can be told from the words that pflag adds.
 const ownMark = "\x00"

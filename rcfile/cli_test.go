@@ -91,6 +91,18 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
+func TestMisspelledOptionsAreGuessed(t *testing.T) {
+	for args, want := range map[string]string{
+		"--deamon 300": "'--daemon'", "--nokepp": "'--nokeep'", "-keep": "'--keep'", "-help": "'--help'", "--xyzzy": "", "-l many": "",
+	} {
+		_, err := ParseArgs(strings.Fields(args))
+		u, ok := err.(*UsageError)
+		if !ok || !strings.HasSuffix(u.Hint, seeHelp) || want == "" && u.Hint != seeHelp || !strings.Contains(u.Hint, want) {
+			t.Errorf("%s: %+v", args, u)
+		}
+	}
+}
+
 // TestAbbreviationsStayUnambiguous holds that no option that fetchmail 6.4 does not know takes part in the meaning of
 // an abbreviation that had one.
 func TestAbbreviationsStayUnambiguous(t *testing.T) {

@@ -166,16 +166,21 @@ func looksSecret(word string) bool {
 
 // nearest proposes the candidate that a misspelled word is likely to mean, or else says otherwise.
 func nearest(word string, candidates []string, otherwise string) string {
+	if c := closest(word, candidates); c != "" {
+		return "did you mean \"" + c + "\"?"
+	}
+	return otherwise
+}
+
+// closest is the candidate that a misspelled word is likely to mean; "" if there is none.
+func closest(word string, candidates []string) string {
 	best, distance := "", min(2, max(1, len(word)/2))
 	for _, c := range candidates {
 		if d := editDistance(word, c); d <= distance && d < len(c) {
 			best, distance = c, d
 		}
 	}
-	if best != "" {
-		return "did you mean \"" + best + "\"?"
-	}
-	return otherwise
+	return best
 }
 
 // editDistance is the number of inserted, deleted and replaced bytes between two words (Levenshtein), cut at 3.

@@ -43,7 +43,7 @@ func expand(fs *pflag.FlagSet, args []string) ([]string, error) {
 }
 
 func usageError(line string) error {
-	return &UsageError{Line: "fetchmail: " + line, Hint: "Try 'fetchmail --help' for the list of options."}
+	return &UsageError{Line: "fetchmail: " + line, Hint: seeHelp}
 }
 
 // expandLong finds the option that a long name means. It tells whether the next argument is its value.
@@ -81,7 +81,13 @@ func lookupLong(fs *pflag.FlagSet, name string) (*pflag.Flag, error) {
 		}
 		return found[0], nil
 	}
-	return nil, usageError("unrecognized option '--" + name + "'")
+	err := &UsageError{Line: "fetchmail: unrecognized option '--" + name + "'", Hint: seeHelp}
+	var known []string
+	fs.VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	if near := closest(name, known); near != "" {
+		err.Hint = "Did you mean '--" + near + "'? " + seeHelp
+	}
+	return nil, err
 }
 
 func ambiguous(name string, found []*pflag.Flag) string {

@@ -15,6 +15,7 @@ import (
 
 	"fetchmail/daemon"
 	"fetchmail/daemon/metrics"
+	"fetchmail/daemon/plan"
 	"fetchmail/daemon/report"
 	"fetchmail/rcfile"
 )
@@ -223,7 +224,11 @@ func (p *program) parse() (*rcfile.File, error) {
 	}
 	if info != nil && !p.line.Version {
 		if err := rcfile.CheckFile(p.rc, info); err != nil {
-			return nil, p.refused(err)
+			err = p.refused(err)
+			if info.Mode().IsRegular() && info.Mode().Perm()&^0o700 != 0 && explains(p.err) {
+				p.pass("  hint: chmod 600 " + p.rc)
+			}
+			return nil, err
 		}
 	}
 	if len(text) > largeRC { // much garbage in a short time
@@ -295,7 +300,8 @@ func (p *program) configCheck() error {
 		in.Config, in.Warnings, in.Refused = rcfile.Resolve(file, p.line, p.env())
 	}
 	if in.Config != nil {
-		_, in.Refused = metrics.Parse(in.Config.Metrics, p.Home)
+		_, err := metrics.Parse(in.Config.Metrics, p.Home)
+		in.Refused = errors.Join(err, plan.Check(in.Config))
 	}
 	found := rcfile.Check(in)
 	if err := rcfile.WriteFindings(p.out, found, p.line.ConfigCheck == "json"); err != nil {

@@ -1,11 +1,24 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"fetchmail/rcfile"
 )
+
+// Check tells for --configcheck what New would refuse; nothing is opened. The error has a line for each account.
+func Check(c *rcfile.Config) error {
+	var errs []error
+	for _, s := range c.Servers {
+		for _, u := range s.Users {
+			a := &account{config: c, server: s, user: u}
+			errs = append(errs, a.check())
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // check refuses what cannot be done, before anybody is contacted. An option is never silently without effect,
 // except where the reference ignores it too.
