@@ -381,6 +381,22 @@ func TestWhatTheNullSenderSentGoesToThePostmaster(t *testing.T) {
 	}
 }
 
+// TestTheNullSenderIsNeverTold: a report of a report would never come to an end.
+func TestTheNullSenderIsNeverTold(t *testing.T) {
+	for _, stage := range []deliver.Stage{deliver.AtMail, deliver.AtRcpt, deliver.AtEnd} {
+		for _, soft := range []bool{true, false} {
+			w := refuseSecond(stage)
+			w.mail[1] = "Return-Path: <>\r\n" + w.mail[1]
+			j := w.job(Rules{BounceMail: true, SoftBounce: soft})
+			j.Bounce = func(_ context.Context, f Failure) (string, error) {
+				t.Errorf("%v, %v: report to %q", stage, soft, f.Sender)
+				return "", nil
+			}
+			j.Run(t.Context(), nil)
+		}
+	}
+}
+
 // TestWhoIsRefusedWhileOthersHaveTheMessageIsAlwaysReported: it is deleted, so that nobody would hear of it.
 func TestWhoIsRefusedWhileOthersHaveTheMessageIsAlwaysReported(t *testing.T) {
 	const a, r = deliver.Accepted, deliver.Refused

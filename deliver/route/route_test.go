@@ -162,6 +162,15 @@ func TestNoPostmasterMeansNoRecipient(t *testing.T) {
 	}
 }
 
+// What cannot stand in a command is nobody's address.
+func TestUnusableRecipients(t *testing.T) {
+	for _, head := range []string{`To: "<a>"` + at, `To: "a>b"` + at, `To: "a<b"` + at} {
+		if got, err := route(t, Rules{}, "*", head, nil); err != nil || !slices.Equal(got.Recipients, []string{"boss"}) {
+			t.Errorf("%s: %+v, %v", head, got, err)
+		}
+	}
+}
+
 // Somebody who names the whole world keeps neither us nor the listener busy.
 func TestTooManyRecipients(t *testing.T) {
 	for n, want := range map[int]int{mostRecipients: mostRecipients, mostRecipients + 1: 1, 100_000: 1} {

@@ -297,6 +297,34 @@ func TestAnswerInjectedBeforeTLS(t *testing.T) {
 	}
 }
 
+// What a listener has offered in clear does not count under TLS.
+func TestOffersFromBeforeTLSAreForgotten(t *testing.T) {
+	cert, pool := certificate(t, "localhost")
+	srv := start(t, mailtest.SMTPOptions{TLS: &tls.Config{Certificates: []tls.Certificate{cert}},
+		Replies: replies{"ehlo": {"250-here\n250-STARTTLS\n250-SIZE 1000\n250 AUTH PLAIN", "250 here"}}})
+	s := sinkTo(t, srv, Options{Hosts: []string{"localhost/" + srv.Port() + "/starttls"}, User: "me", Password: "secret",
+		TLS: func(host string) *tls.Config { return &tls.Config{ServerName: host, RootCAs: pool} }})
+	if o, err := send(s, envelope, text); err != nil || !o.Delivered() {
+		t.Error(show(o), err)
+	}
+	if got := strings.Join(srv.Sessions()[0], "|"); strings.Contains(got, "AUTH") || strings.Contains(got, "SIZE=") {
+		t.Errorf("%q", got)
+	}
+}
+
+// RFC 2033, section 4.2: how LMTP goes on behind a DATA that was accepted without a recipient nobody can know.
+func TestLMTPDataAcceptedWithoutRecipient(t *testing.T) {
+	srv := start(t, mailtest.SMTPOptions{LMTP: true, Replies: replies{"rcpt": {"450 no"}, "data": {"354 go"}}})
+	s := sinkTo(t, srv, Options{LMTP: true, Dial: dialRemote(nil)})
+	o, _ := send(s, envelope, text)
+	if show(o) != "fmtest@localhost 450 deferred at rcpt" || len(srv.Mails()) != 0 {
+		t.Errorf("%s, %d messages", show(o), len(srv.Mails()))
+	}
+	if o, err := send(s, envelope, text); err != nil || !o.Delivered() || len(srv.Sessions()) != 2 {
+		t.Errorf("second message: %s, %v, %q", show(o), err, srv.Sessions())
+	}
+}
+
 // A large message is never held: what is allocated does not grow with it.
 func TestLargeMessageNeedsNoMemory(t *testing.T) {
 	srv := start(t, mailtest.SMTPOptions{Discard: true})

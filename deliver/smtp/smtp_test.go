@@ -453,7 +453,7 @@ func TestLMTPCutBetweenVerdicts(t *testing.T) {
 }
 
 // An answer too many: which recipient has got the message? Nobody is taken for served, and the next message has a
-// connection of its own. With one recipient a refusal is clear.
+// connection of its own. With one recipient a refusal is clear. Behind a 421 nothing more is asked.
 func TestLMTPAnswersOutOfStep(t *testing.T) {
 	for _, c := range []struct {
 		replies replies
@@ -466,6 +466,7 @@ func TestLMTPAnswersOutOfStep(t *testing.T) {
 		{replies{"dot": {"552 no\n552 no", "250 yes"}}, []string{"a", "b"}, "a@localhost 0 deferred at end; b@localhost 0 deferred at end", deliver.Lost},
 		{replies{"data": {"354 go\n552 too large"}}, []string{"a"}, "a@localhost 552 refused at end", 0},
 		{replies{"data": {"354 go\n250 yes"}}, []string{"a"}, "a@localhost 0 deferred at end", deliver.Lost},
+		{replies{"dot": {"250 yes", "421 closing"}}, []string{"a", "b"}, "a@localhost 250 accepted at end; b@localhost 421 deferred at end", 0},
 	} {
 		srv := start(t, mailtest.SMTPOptions{LMTP: true, Replies: c.replies})
 		s := sinkTo(t, srv, Options{LMTP: true, Timeouts: Timeouts{End: time.Second}})
@@ -849,6 +850,20 @@ func TestConnectionThatWasClosedWhileIdle(t *testing.T) {
 		if o, err := send(s, envelope, text); err != nil || !o.Delivered() || len(srv.Sessions()) != 2 {
 			t.Error("a good connection was not used again")
 		}
+	}
+}
+
+// An answer that nobody has asked for is not taken for that to the next command.
+func TestUnaskedAnswer(t *testing.T) {
+	srv := start(t, mailtest.SMTPOptions{Replies: replies{"dot": {"250 ok\n550 go away"}}})
+	s := sinkTo(t, srv, Options{})
+	for range 2 {
+		if o, err := send(s, envelope, text); err != nil || !o.Delivered() {
+			t.Error(show(o), err)
+		}
+	}
+	if n := len(srv.Sessions()); n != 2 {
+		t.Errorf("%d connections", n)
 	}
 }
 
