@@ -18,7 +18,9 @@ func takesFile(o *Option) bool { return o.Kind == Path || o.Name == "fetchmailrc
 // completeBash writes the completion for bash.
 func completeBash(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	b.WriteString(generated + "_fetchmail() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n\tcase $prev in\n")
+	b.WriteString(generated + "_fetchmail() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n" +
+		"\t[[ $cur == = ]] && cur= # --option=value comes as three words\n\t[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}\n" +
+		"\tcase $prev in\n")
 	var files, values, all []string
 	for _, f := range flagList() {
 		names := spelled(f)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -50,5 +51,18 @@ COMP_WORDS=(fetchmail --nosof); COMP_CWORD=1; _fetchmail; echo "${COMPREPLY[*]}"
 	out, err := exec.Command(bash, "-c", script).CombinedOutput()
 	if err != nil || string(out) != "odmr\n--nosoftbounce\n" {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestBashCompletesValues also behind "=", which bash takes for a word of its own.
+func TestBashCompletesValues(t *testing.T) {
+	const script = `source ../contrib/completions/fetchmail.bash; COMP_WORDS=($0); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); _fetchmail; echo ${COMPREPLY[*]}`
+	for line, want := range map[string]string{
+		"fetchmail -p im": "imap", "fetchmail --auth = pl": "plain", "fetchmail --bad-header =": "reject accept", "fetchmail --configd": "--configdump",
+	} {
+		out, err := exec.Command("bash", "-c", script, line).CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%s: %s, %v", line, got, err)
+		}
 	}
 }

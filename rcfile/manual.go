@@ -121,6 +121,9 @@ use RETR where TOP would be used
 .TP
 .B FETCHMAIL_INCLUDE_DEFAULT_X509_CA_CERTS
 load the certificates of the system beside those of sslcertfile and sslcertpath
+.SH SIGNALS
+A daemon looks for mail now at SIGUSR1 (for root SIGHUP, too), opens its log file again at SIGUSR2, and ends at SIGTERM and
+SIGINT when the messages in hand are done.
 .SH "EXIT CODES"
 0 mail was fetched; 1 there was none; 2 no connection; 3 login failed; 4 protocol error; 5 error in the arguments or the run
 control file, or a failing pre- or postconnect command; 6 wrong permissions, or an error of a program that mail was handed to;
@@ -200,7 +203,17 @@ func manualFlag(w io.Writer, f flagHelp) {
 	case f.arg != "":
 		line += ` \fI` + roff(f.arg) + `\fP`
 	}
-	fmt.Fprintf(w, ".TP\n%s\n%s\n", line, roff(f.help))
+	fmt.Fprintf(w, ".TP\n%s\n%s\n", line, roff(withChoices(f.help, f.o)))
+}
+
+// withChoices adds the words that an option can have, if its argument does not name them. The advice to look into the
+// manual is for other places.
+func withChoices(help string, o *Option) string {
+	help, _, _ = strings.Cut(help, " (see man")
+	if o.Kind == Choice && len(o.Choices) > 4 {
+		help += ": " + strings.Join(o.Choices, ", ")
+	}
+	return help
 }
 
 // manualKeyword describes a keyword of the run control file.
@@ -225,8 +238,9 @@ func manualKeyword(w io.Writer, o *Option) {
 	if o.NoHelp != "" && help == "" {
 		help = "if off: " + o.NoHelp
 	}
-	if o.Kind == Choice && len(o.Choices) > 4 {
-		help += ": " + strings.Join(o.Choices, ", ")
+	help = withChoices(help, o)
+	if note := notes[o.Name]; note != "" {
+		help += "; " + note
 	}
 	fmt.Fprintf(w, ".TP\n%s\n%s\n", roffDash(line), roff(help))
 }
@@ -237,6 +251,16 @@ var globalHelp = map[string]string{
 	"spambounce":     "mail that antispam blocks is bounced, too",
 	"set properties": "string for extension scripts",
 	"rewrite":        "complete local addresses in headers with the name of the server (default)",
+}
+
+// notes are what the help of a keyword has no room for.
+var notes = map[string]string{
+	"smtphost": "each is a host, host/port, or the path of an LMTP socket, and the first that answers is used; behind /tls or " +
+		"/starttls at its end the listener must have a valid certificate",
+	"mda":      "%T in it stands for the recipients, %F for the sender, both in quotes already",
+	"sslproto": "tls1.2, tls1.2+, tls1.3, tls1.3+ or auto; an empty string is no TLS at all",
+	"maildir":  "~/ is the home directory",
+	"mbox":     "~/ is the home directory",
 }
 
 // roff escapes what means something to the formatter.

@@ -1,6 +1,8 @@
 # Generated from the option table of package rcfile: do not edit.
 _fetchmail() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+	[[ $cur == = ]] && cur= # --option=value comes as three words
+	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
 	case $prev in
 	--bad-header)
 		COMPREPLY=($(compgen -W 'reject accept' -- "$cur"))
