@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"fetchmail/daemon"
+	"fetchmail/rcfile"
 )
 
 // handover is what the process that detaches tells the detached one, in a pipe.
@@ -87,6 +88,14 @@ func (p *program) followLog() error {
 		return nil
 	}
 	return p.logFile.Move(p.config.LogFile)
+}
+
+// logStays tells whether the configuration wants another kind of log than the old one: only another log file is moved to.
+func (p *program) logStays(old *rcfile.Config) bool {
+	if p.logFile != nil && p.config.LogFile != "" {
+		return false
+	}
+	return (old.LogFile == "") != (p.config.LogFile == "") || old.Syslog != p.config.Syslog
 }
 
 // reopen opens the log file again when asked to.

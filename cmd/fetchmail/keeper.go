@@ -109,6 +109,9 @@ func (k *keeper) load() (daemon.Plan, error) {
 		return daemon.Plan{}, errors.Join(err, k.followLog())
 	}
 	k.plan = pl
+	if k.logStays(old) {
+		k.complain("what the log is (logfile, syslog) changes when fetchmail is started anew")
+	}
 	k.show(pl)
 	if err := k.lock.SetInterval(k.config.PollInterval); err != nil {
 		k.complain("fetchmail: %v", err)

@@ -87,6 +87,8 @@ func TestReloadAndTheLog(t *testing.T) {
 	}
 	reload("set logfile \""+filepath.Join(c.home, "log1")+"\"\n", "")
 	await(t, "a poll that is logged", logged("log1", "Query status=2"))
+	reload("set syslog\n", "")
+	await(t, "a remark that the log stays where it is", logged("log1", "changes when fetchmail is started anew"))
 	reload("set logformat json set logfile \""+filepath.Join(c.home, "log2")+"\"\n", " onreject deadletter")
 	await(t, "the refusal in the old log", logged("log1", "fetchmail: "+filepath.Join(c.home, ".fetchmailrc")+" changed and cannot be used"))
 }
