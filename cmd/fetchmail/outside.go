@@ -138,8 +138,12 @@ func exit(code int) error {
 // headline says who runs since when, and when the next round begins.
 func headline(s *status.Status, now time.Time) string {
 	next := "polling now"
-	if !s.NextPoll.IsZero() {
-		next = "next poll in " + status.Span(s.NextPoll.Sub(now))
+	switch d := s.NextPoll.Sub(now); {
+	case s.NextPoll.IsZero():
+	case d < -time.Second:
+		next = "next poll overdue for " + status.Span(-d)
+	default:
+		next = "next poll in " + status.Span(d)
 	}
 	return fmt.Sprintf("fetchmail %s has been running for %s at %d, polls every %d seconds, %s.", s.Version,
 		status.Span(now.Sub(s.Started)), s.PID, s.Interval, next)
