@@ -29,8 +29,9 @@ demo: build
 	$(BUILD) -o bin/demo ./cmd/fetchmail/demo
 	bin/demo bin/fetchmail
 
+# umask: some tests run the program as another user, who has to be able to read it.
 test: needs
-	CGO_ENABLED=1 $(GO) test -count=1 -race -timeout 9m ./...
+	umask 022 && CGO_ENABLED=1 $(GO) test -count=1 -race -timeout 9m ./...
 
 # Debian packages: servers and programs that the tests start in folders of their own.
 needs:

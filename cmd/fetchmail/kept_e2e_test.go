@@ -51,7 +51,7 @@ func TestTwentyThousandKeptMessagesAreOneListing(t *testing.T) {
 			if len(commands) != 1 || len(commands[0]) > 9 {
 				t.Errorf("%d connections, the first with %q", len(commands), commands[0])
 			}
-			if r.took > 10*time.Second {
+			if r.took > time.Minute {
 				t.Errorf("the poll took %v", r.took)
 			}
 			if n := strings.Count(c.read(t, ".fetchids"), "\n"); n != kept+1 {
