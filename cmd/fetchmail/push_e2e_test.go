@@ -253,7 +253,7 @@ func TestETRNAtPostfix(t *testing.T) {
 	if r := c.run(t); r.code != 0 {
 		t.Fatal(r)
 	}
-	await(t, "Postfix defers the message", func() bool { return strings.Contains(p.Log(), "status=deferred") })
+	await(t, "Postfix defers the message", func() bool { return p.Deferred(t) })
 	l := listener(t, mailtest.SMTPOptions{Addr: "127.0.0.1:" + port})
 	c.rc(t, fmt.Sprintf("poll localhost proto etrn port %d user u fetchdomains away.example\n", p.SMTP))
 	r := c.run(t)

@@ -25,7 +25,7 @@ func TestSDPSEqualsTheReference(t *testing.T) {
 		{"one user", "", "", usual},
 		{"one user, a program", "", `mda "echo %F to %T; cat"`, usual},
 		{"several users", "aka demon.example", "to joe list=other here", usual},
-		{"not a name of the server", "", "to joe other here", usual},
+		{"not a name of the server", "no dns", "to joe other here", usual},
 		{"whole domains", "localdomains demon.example", "to * here", usual},
 		{"the envelope option does not count", "aka demon.example envelope X-Envelope-To", "to joe third here", usual},
 		{"angle brackets", "aka demon.example", "to joe other here", env("1", "h", "<sender@env.example>", "<joe@demon.example>")},

@@ -203,7 +203,7 @@ func (p *Postfix) Settle(t testing.TB, limit time.Duration) {
 	t.Helper()
 	end := time.Now().Add(limit)
 	for {
-		n, err := p.queued()
+		n, err := p.queued("maildrop", "incoming", "active", "deferred") // also messages that are being received
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,10 +217,24 @@ func (p *Postfix) Settle(t testing.TB, limit time.Duration) {
 	}
 }
 
-// queued counts the files in the queue, also messages that are being received.
-func (p *Postfix) queued() (int, error) {
+// Deferred tells whether everything that is in the queue waits there for another attempt.
+func (p *Postfix) Deferred(t testing.TB) bool {
+	t.Helper()
+	busy, err := p.queued("maildrop", "incoming", "active")
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, err := p.queued("deferred")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return busy == 0 && waiting > 0
+}
+
+// queued counts the files in queues.
+func (p *Postfix) queued(queues ...string) (int, error) {
 	n := 0
-	for _, q := range []string{"maildrop", "incoming", "active", "deferred"} {
+	for _, q := range queues {
 		err := filepath.WalkDir(filepath.Join(p.dir, "queue", q), func(_ string, e fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
