@@ -439,10 +439,10 @@ func (a *account) edit() poll.Edit {
 		noSender = a.User
 	}
 	return poll.Edit{
-		LocalSender: a.local() || u.BSMTP != "", NoSender: noSender,
+		LocalSender: a.local() || u.BSMTP != "", Named: u.SMTPName, NoSender: noSender,
 		Header: header.Edit{
 			RemoteUser: u.Remote, Invoker: a.User + "@" + a.HostName, Rewrite: u.Rewrite, DropStatus: u.DropStatus,
-			DropDelivered: u.DropDelivered, MimeDecode: u.MimeDecode, ReturnPath: a.local(),
+			DropDelivered: u.DropDelivered, MimeDecode: u.MimeDecode, ReturnPath: a.local() || u.MDA != "",
 		},
 		Received:   header.ReceivedInfo{By: a.HostName, Version: a.Version},
 		Invisible:  c.Invisible,

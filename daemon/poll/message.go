@@ -40,6 +40,7 @@ type Edit struct {
 	// LocalSender: the sink is a program or a file, which takes a sender without a host; NoSender is for messages that
 	// name none.
 	LocalSender bool
+	Named       string // with LocalSender: what local names are called in our Received line (smtpname)
 	NoSender    string
 	AcceptBad   bool   // pass on messages with a bad header
 	Postmaster  string // takes what all recipients have refused; "" if nobody does
@@ -386,8 +387,11 @@ func (b *box) received(to route.Result, known deliver.Outcome) header.ReceivedIn
 
 // address gives a local name the domain that an MDA or a file does not know.
 func (b *box) address(to string) string {
-	if !b.Edit.LocalSender || strings.Contains(to, "@") {
+	switch {
+	case !b.Edit.LocalSender || strings.Contains(to, "@"):
 		return to
+	case b.Edit.Named != "":
+		return b.Edit.Named
 	}
 	return to + "@localhost"
 }

@@ -180,9 +180,6 @@ func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
 			r.Complain("Socket or TLS error on %s", who)
 		}
 	default:
-		if r.Verbose > 0 {
-			r.reply(f)
-		}
 		if f.Kind == protocols.Protocol && f.Phase == protocols.LoggingIn {
 			r.Complain("Unknown login or authentication error on %s", who)
 		}
@@ -232,9 +229,6 @@ func (r *Reporter) shown(f *protocols.Fault) bool {
 }
 
 func (r *Reporter) authorization(who string, f *protocols.Fault, before bool) {
-	if r.Verbose > 0 {
-		r.reply(f)
-	}
 	r.words(f)
 	if before {
 		r.Complain("Authorization failure on %s (previously authorized)", who)

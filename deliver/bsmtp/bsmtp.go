@@ -24,7 +24,7 @@ type Options struct {
 	Path string
 	// Address is put behind recipients without '@' (smtpaddress); "" is "localhost".
 	Address string
-	// Name replaces every recipient (smtpname).
+	// Name replaces every recipient that is a local name, without a domain (smtpname).
 	Name string
 	// Stdout is where "-" writes; nil is our own.
 	Stdout io.Writer
@@ -170,9 +170,11 @@ func check(to []string) error {
 
 func (s *Sink) complete(to string) string {
 	switch {
+	case strings.Contains(to, "@"):
+		return to
 	case s.opts.Name != "":
 		return s.opts.Name
-	case to == "" || strings.Contains(to, "@"):
+	case to == "":
 		return to
 	}
 	return to + "@" + s.opts.Address

@@ -11,9 +11,10 @@ import (
 // maxAddress is more than any listener takes (RFC 5321, section 4.5.3.1.3: 256 octets), but bounded.
 const maxAddress = 900
 
-// complete turns a recipient into what RCPT is given: fetchmail(1), --smtpaddress and --smtpname.
+// complete turns a recipient into what RCPT is given: fetchmail(1), --smtpaddress and --smtpname. A whole address stays
+// what it is.
 func (s *Sink) complete(h host, to string) string {
-	if s.opts.Name != "" {
+	if s.opts.Name != "" && !strings.Contains(to, "@") {
 		return s.opts.Name
 	}
 	return s.at(h, to)

@@ -68,7 +68,7 @@ type Options struct {
 	Helo string
 	// Address is put behind recipients without '@' (smtpaddress); "" takes the host that was reached.
 	Address string
-	// Name replaces every recipient (smtpname).
+	// Name replaces every recipient that is a local name, without a domain (smtpname).
 	Name string
 	// Antispam are the codes that mean Spam in answer to MAIL.
 	Antispam []int
