@@ -70,10 +70,10 @@ func TestStandardOutput(t *testing.T) {
 	}
 }
 
-func TestSmtpnameReplacesAll(t *testing.T) {
+func TestSmtpnameReplacesLocalNames(t *testing.T) {
 	var out bytes.Buffer
-	send(New(Options{Path: "-", Stdout: &out, Name: "all@x"}), joe, "x")
-	if !strings.Contains(out.String(), "\r\nRCPT TO:<all@x>\r\nDATA\r\n") {
+	send(New(Options{Path: "-", Stdout: &out, Name: "all@x"}), deliver.Envelope{To: []string{"joe", "ann@far.example.org"}}, "x")
+	if !strings.Contains(out.String(), "\r\nRCPT TO:<all@x>\r\nRCPT TO:<ann@far.example.org>\r\nDATA\r\n") {
 		t.Errorf("%q", out.String())
 	}
 }
