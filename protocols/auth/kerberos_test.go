@@ -63,7 +63,7 @@ func TestTicketsAreFoundWhereUsersHaveThem(t *testing.T) {
 	}
 	theirs := own(t, good, filepath.Join(dir, "theirs"))
 	_ = os.Chown(theirs, 4242, -1) // only root can
-	for time.Now().Before(time.Now().Truncate(time.Second).Add(time.Second)) {
+	for range 200 {                // until the short one has run out
 		if c, err := fromCache(short, nil); c == nil && strings.Contains(err.Error(), "ran out") {
 			break
 		}

@@ -22,15 +22,7 @@ func large(n int) []byte {
 func TestMemoryIsFlatForAHundredMegabytes(t *testing.T) {
 	raw := large(100 << 20)
 	s := serve(t, mailtest.NewPOP3(raw))
-	session, err := pop3.Open(t.Context(), options(s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer session.Close()
-	l, err := session.List(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	session, l := opened(t, options(s))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for m, err := range session.Fetch(t.Context(), l.Items) {
@@ -50,15 +42,7 @@ func TestMemoryIsFlatForAHundredMegabytes(t *testing.T) {
 func BenchmarkLargeBody(b *testing.B) {
 	raw := large(25 << 20)
 	s := serve(b, mailtest.NewPOP3(raw))
-	session, err := pop3.Open(b.Context(), options(s))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer session.Close()
-	l, err := session.List(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
+	session, l := opened(b, options(s))
 	b.SetBytes(int64(len(raw)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -119,15 +119,7 @@ func TestDoubtfulMessagesAreNotDeletedUnfetched(t *testing.T) {
 	serve(t, s)
 	o := options(s)
 	o.UIDL, o.Known = true, func(uid string) bool { return uid == "a" || uid == "d" }
-	session, err := pop3.Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer session.Close()
-	l, err := session.List(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	session, l := opened(t, o)
 	for m, err := range session.Fetch(t.Context(), l.Items[:1]) {
 		if err != nil || m.Close() != nil {
 			t.Fatal(err)
@@ -153,15 +145,7 @@ func TestManyDeletions(t *testing.T) {
 	s := mailtest.NewPOP3(mailtest.Letters(5000)...)
 	s.Caps = append(s.Caps, "PIPELINING")
 	serve(t, s)
-	session, err := pop3.Open(t.Context(), options(s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer session.Close()
-	l, err := session.List(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	session, l := opened(t, options(s))
 	for _, it := range l.Items {
 		session.Delete(t.Context(), it)
 	}
@@ -180,14 +164,7 @@ func TestSizesOfTheNewOnesOnly(t *testing.T) {
 		serve(t, s)
 		o := options(s)
 		o.UIDL, o.Known = true, func(uid string) bool { return uid < "uid-8" }
-		session, err := pop3.Open(t.Context(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l, err := session.List(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		session, l := opened(t, o)
 		session.Close()
 		for _, it := range l.Items {
 			if !it.Seen && it.Size != int64(len(mailtest.Letter(it.Num))) {

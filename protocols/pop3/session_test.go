@@ -34,6 +34,21 @@ func options(s *mailtest.POP3) pop3.Options {
 	return pop3.Options{Dialer: &wire.Dialer{Timeout: 20 * time.Second}, Host: s.Host(), Service: s.Port(), User: "alice", Secret: auth.Fixed("secret")}
 }
 
+// opened opens a session that ends with the test, and lists the mailbox.
+func opened(t testing.TB, o pop3.Options) (*pop3.Session, protocols.Listing) {
+	t.Helper()
+	session, err := pop3.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { session.Close() })
+	l, err := session.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session, l
+}
+
 // onPipe tests a session with a server at the other end of a pipe, on a clock of their own: no load of the machine makes a
 // pause longer than it says.
 func onPipe(t *testing.T, s *mailtest.POP3, limit time.Duration, test func(*testing.T, pop3.Options)) {
