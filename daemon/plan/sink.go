@@ -88,8 +88,8 @@ func trace[Dir ~byte](rep *report.Reporter, protocol string) func(dir Dir, line 
 // tooLarge is the code of a message that exceeds the listener's limit: RFC 5321, section 4.2.3.
 const tooLarge = 552
 
-// bounce reports a failure to the sender, or with "no bouncemail", or where there is none, to the postmaster. It goes to the listener of this
-// machine, greeted as the reference does it.
+// bounce reports a failure to the sender, or with "no bouncemail", or where there is none, to the postmaster. It goes
+// to the listener of this machine, greeted as the reference does it.
 func (a *account) bounce(ctx context.Context, f poll.Failure, rep *report.Reporter) (string, error) {
 	to := f.Sender
 	if !a.config.BounceMail || to == "" {

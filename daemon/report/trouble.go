@@ -27,7 +27,7 @@ func (r *Reporter) trouble(e poll.Event) {
 	case poll.NoReceiver:
 		r.Complain("can't even send to %s!", Clean(e.Postmaster))
 	case poll.TextRefused:
-		r.Complain("%s listener refused delivery", "SMTP")
+		r.Complain("SMTP listener refused delivery")
 	case poll.Bounced:
 		r.bounced(e)
 	case poll.Filed:

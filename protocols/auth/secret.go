@@ -92,8 +92,7 @@ func Fixed(text string) Secret {
 	return &source{name: "rcfile", once: true, kept: func() string { return text }}
 }
 
-// File reads the first line of a file: option passwordfile. It is read again after Forget and by a daemon that makes
-// a new Secret for each poll.
+// File reads the first line of a file: option passwordfile. It is read again after Forget.
 func File(name string) Secret {
 	return &source{name: "passwordfile", load: func(context.Context) (string, error) {
 		f, err := os.Open(name)

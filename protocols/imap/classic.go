@@ -79,8 +79,8 @@ func (s *Session) unchanged(total uint32) bool {
 	return s.filter.box.exists == total && s.filter.box.count == 0
 }
 
-// searchNew tells by message number which messages are new as far as flags tell. With fetchall all are; a server that refuses SEARCH is
-// asked for flags.
+// searchNew tells by message number which messages are new as far as flags tell. With fetchall all are; a server that
+// refuses SEARCH is asked for flags.
 func (s *Session) searchNew(total uint32) ([]bool, error) {
 	fresh := make([]bool, total+1)
 	criteria := &goimap.SearchCriteria{}

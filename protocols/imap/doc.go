@@ -36,10 +36,10 @@
 // responses in one goroutine that stands still while a literal is read; so nothing is waited for within a batch, and
 // there is never more than one FETCH under way (servers interleave the answers to several, and reading them in order
 // would dead-lock). Batches that grow leave little to gain from asking for the next one before the last has drained: a
-// thousand messages are eight batches. Marks go out together at the end of a batch, or after a second; until then, and if their answers
-// get lost, the ledger knows what was accepted. Messages from 4 MB on are asked for by their header first, so that a
-// refused one costs no body. A message that did not come with its batch is asked for again, alone; what then does not
-// come is unavailable. So messages may come out of order, where the server leaves one out at first.
+// thousand messages are eight batches. Marks go out together at the end of a batch, or after a second; until then, and
+// if their answers get lost, the ledger knows what was accepted. Messages from 4 MB on are asked for by their header
+// first, so that a refused one costs no body. A message that did not come with its batch is asked for again, alone;
+// what then does not come is unavailable. So messages may come out of order, where the server leaves one out at first.
 //
 // All other servers, and those that turn out to have no UIDs, are asked message by message and by number, in the
 // reference's own sequence of commands, which such servers have been seeing for decades: SEARCH, FETCH of the sizes,

@@ -14,7 +14,8 @@ const doneTime = time.Minute
 // CanWait tells whether the server offers IDLE (RFC 2177). Wait works without it too.
 func (s *Session) CanWait() bool { return s.has("IDLE") || s.o.ForceIdle }
 
-// Wait returns when there may be new mail, or somebody wants to know. Servers without IDLE are asked by NOOP from time to time.
+// Wait returns when there may be new mail, or somebody wants to know. Servers without IDLE are asked by NOOP from time
+// to time.
 func (s *Session) Wait(ctx context.Context, wake <-chan struct{}) error {
 	if err := s.free(ctx, protocols.Fetching); err != nil {
 		return err
