@@ -532,6 +532,11 @@ func TestFolders(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
+	session.o.MoveTo = "a\r\nA0009 DELETE b"
+	if err := session.Select(t.Context(), "two words", false); err == nil || protocols.AsFault(err).Kind != protocols.Config {
+		t.Errorf("moveto: %v", err)
+	}
+	session.o.MoveTo = ""
 	if n := len(s.Commands()[0]); n != before {
 		t.Errorf("%q was sent", s.Commands()[0][before:])
 	}
@@ -727,6 +732,7 @@ func TestHostileServers(t *testing.T) {
 		{"a line without end", "UID FETCH", mailtest.IMAPFlood("* 1 FETCH (", "x"), protocols.Protocol},
 		{"nesting without end", "UID FETCH", mailtest.IMAPFlood("* 1 FETCH (BODYSTRUCTURE ", "("), protocols.Protocol},
 		{"more messages than can be", "SELECT", mailtest.IMAPReply("* 4294967295 EXISTS", "TAG OK done"), protocols.Protocol},
+		{"more messages than can be, later", "EXPUNGE", mailtest.IMAPReply("* 4294967295 EXISTS", "TAG OK done"), protocols.Protocol},
 		{"an unwanted literal of 4 GiB", "SELECT", mailtest.IMAPReply("* LIST () {4294967296}"), protocols.Protocol},
 		{"untagged lines without end", "SELECT", mailtest.IMAPFlood("", "* 1 RECENT\r\n"), protocols.Protocol},
 		{"BYE", "SELECT", mailtest.IMAPReply("* BYE enough"), protocols.Socket},
@@ -750,6 +756,49 @@ func TestHostileServers(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+func TestHostileServersBeforeTheLogin(t *testing.T) {
+	for name, act := range map[string]mailtest.IMAPAct{
+		"a line without end":           mailtest.IMAPFlood("* CAPABILITY ", "x"),
+		"untagged lines without end":   mailtest.IMAPFlood("", "* OK wait\r\n"),
+		"an unwanted literal of 4 GiB": mailtest.IMAPReply("* LIST () {4294967296}"),
+		"literals without end":         mailtest.IMAPFlood("* LIST", " {1}\r\nx"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, mailtest.NewIMAP(mailtest.Letters(1)...))
+			s.On("CAPABILITY", act)
+			_, err := Open(t.Context(), options(s))
+			if f := protocols.AsFault(err); err == nil || f.Kind != protocols.Protocol {
+				t.Errorf("%v", err)
+			}
+			for _, line := range s.Commands()[0] {
+				if strings.Contains(line, "LOGIN") {
+					t.Errorf("it gets the password: %q", line)
+				}
+			}
+		})
+	}
+}
+
+// RFC 3501, section 6.2.1: what was learned before TLS is forgotten, also where nothing comes in its place.
+func TestCapabilitiesFromBeforeTLSAreForgotten(t *testing.T) {
+	ca := mailtest.NewCA(t, "test CA")
+	s := mailtest.NewIMAP(mailtest.Letters(1)...)
+	s.TLS = ca.Issue(t, mailtest.CertSpec{IPs: []net.IP{net.IPv4(127, 0, 0, 1)}}).Config()
+	start(t, s)
+	s.Once("CAPABILITY", mailtest.IMAPReply("* CAPABILITY IMAP4rev1 STARTTLS AUTH=CRAM-MD5", "TAG OK done"), mailtest.IMAPReply("TAG OK done"))
+	o := options(s)
+	o.StartTLS, o.TLS = wire.Must, &wire.TLS{CheckCert: true, CertFile: ca.File(t)}
+	session, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	want := []string{"A0001 CAPABILITY", "A0002 STARTTLS", "A0003 CAPABILITY", `A0004 LOGIN "alice" "secret"`}
+	if got := s.Commands()[0]; !slices.Equal(got[:min(len(got), len(want))], want) {
+		t.Errorf("commands %q", got)
 	}
 }
 
