@@ -1,7 +1,7 @@
 // Package deliver says what it means to hand a message to the local mail system: a Sink begins a Delivery, which is
 // written and then committed or aborted.
 //
-// The sub-packages smtp (and LMTP), mda, maildir and bsmtp implement Sink; header, text, route and notice work on
+// The sub-packages smtp (and LMTP), mda, maildir, mbox and bsmtp implement Sink; header, text, route and notice work on
 // messages. This package does no I/O and imports nothing of ours.
 package deliver
 

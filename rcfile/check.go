@@ -35,7 +35,8 @@ type CheckInput struct {
 	Refused  error // why it cannot be used, a line for each reason
 }
 
-// Check looks for errors and doubtful spots, in the order of the file. Nothing but the input is looked at and nobody is contacted.
+// Check looks for errors and doubtful spots, in the order of the file. Nothing but the input is looked at and nobody is
+// contacted.
 func Check(in CheckInput) []Finding {
 	c := &checker{in: in, src: string(in.Source)}
 	c.file()

@@ -112,7 +112,8 @@ func (p *parsing) masked(start, end int) string {
 	return printable(strings.TrimRight(string(line), "\r"))
 }
 
-// withoutControls replaces control characters, except white space, and leaves all other bytes as they are, whatever their encoding.
+// withoutControls replaces control characters, except white space, and leaves all other bytes as they are, whatever
+// their encoding.
 func withoutControls(s string) string {
 	b := []byte(s)
 	for i, c := range b {

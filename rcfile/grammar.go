@@ -194,8 +194,8 @@ func userOptions(lex *lexer.PeekingLexer, u *User) error {
 // lateOption is a server option behind user options, which is an error of its own kind: reading goes on behind it.
 type lateOption struct{ err *misplaced }
 
-// Parse reads one server option, if there is one. The error names the token at which the reference notices: the last of the option,
-// or the one behind it if only that shows where the option ends.
+// Parse reads one server option, if there is one. The error names the token at which the reference notices: the last of
+// the option, or the one behind it if only that shows where the option ends.
 func (l *lateOption) Parse(lex *lexer.PeekingLexer) error {
 	o, negated := nextOption(lex, PerServer)
 	if o == nil {

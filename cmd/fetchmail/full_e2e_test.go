@@ -12,7 +12,8 @@ import (
 )
 
 // TestFilesThatCannotBeWritten has an account whose mail has nowhere to go: its mail stays, one line says why, and the
-// account after it gets its mail. What is behind a message that is too large is not held up by it. Files may not grow beyond 64 KB, which stands for a disk that is full.
+// account after it gets its mail. What is behind a message that is too large is not held up by it. Files may not grow
+// beyond 64 KB, which stands for a disk that is full.
 func TestFilesThatCannotBeWritten(t *testing.T) {
 	p := &place{Dovecot: real.StartDovecot(t, real.DovecotOptions{})}
 	big := real.Mail{Text: append([]byte("From: d@far.example.org\nSubject: big\n\n"), bytes.Repeat([]byte("a line of text\n"), 10000)...)}

@@ -21,8 +21,8 @@ import (
 	"fetchmail/protocols/mailtest/real"
 )
 
-// oddMessages is how many messages each comparison is made with, more than a thousand in all; ODD_MESSAGES in the environment asks for more, and
-// ODD_SEED for others.
+// oddMessages is how many messages each comparison is made with, more than a thousand in all; ODD_MESSAGES in the
+// environment asks for more, and ODD_SEED for others.
 const oddMessages = 22
 
 // oddConfigs are the option sets; sink is "smtp", "lmtp", "mda" or "bsmtp".

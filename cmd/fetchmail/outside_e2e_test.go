@@ -343,8 +343,8 @@ func TestLogAsJSON(t *testing.T) {
 	}
 }
 
-// TestBarOnATerminal reads a message of a slow server on a terminal: there is a bar, in colors if they are wanted, it heeds the
-// width of the window, and what stays on the screen is what is written without a terminal.
+// TestBarOnATerminal reads a message of a slow server on a terminal: there is a bar, in colors if they are wanted, it
+// heeds the width of the window, and what stays on the screen is what is written without a terminal.
 func TestBarOnATerminal(t *testing.T) {
 	t.Parallel()
 	const blocks = 12

@@ -163,7 +163,8 @@ func TestRefusalsEqualTheReference(t *testing.T) {
 	}
 }
 
-// mourned tells whether ours sends to the postmaster what the reference deletes, if it is of the null sender: doc/differences.md.
+// mourned tells whether ours sends to the postmaster what the reference deletes, if it is of the null sender:
+// doc/differences.md.
 func mourned(lmtp bool, how refusal, options string) bool {
 	final := strings.HasPrefix(how.reply, "5") && !strings.HasPrefix(how.reply, "553") &&
 		(!strings.HasPrefix(how.reply, "571") || strings.Contains(options, "spambounce"))

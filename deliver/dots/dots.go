@@ -16,8 +16,8 @@ import (
 	"io"
 )
 
-// BlockSize is the size of the writes in octets.
-const BlockSize = 64 << 10
+// blockSize is the size of the writes in octets.
+const blockSize = 64 << 10
 
 // Writer is given the text of one message. It only ever looks for dots, so it costs little more than copying.
 type Writer struct {
@@ -28,9 +28,9 @@ type Writer struct {
 	err  error
 }
 
-// New makes a writer that sends blocks of BlockSize octets to w.
+// New makes a writer that sends blocks of blockSize octets to w.
 func New(w io.Writer) *Writer {
-	b := &Writer{buf: make([]byte, 0, BlockSize)}
+	b := &Writer{buf: make([]byte, 0, blockSize)}
 	b.Reset(w)
 	return b
 }

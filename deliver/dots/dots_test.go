@@ -84,10 +84,10 @@ func FuzzWriter(f *testing.F) {
 	for _, c := range table {
 		f.Add(c.in, uint8(1))
 	}
-	f.Add(strings.Repeat("\r\n.", BlockSize/2), uint8(7))
-	f.Add("x"+strings.Repeat("\r.\r", BlockSize/3), uint8(250))
+	f.Add(strings.Repeat("\r\n.", blockSize/2), uint8(7))
+	f.Add("x"+strings.Repeat("\r.\r", blockSize/3), uint8(250))
 	f.Fuzz(func(t *testing.T, in string, step uint8) {
-		if len(in) > 3*BlockSize {
+		if len(in) > 3*blockSize {
 			return
 		}
 		got := send(in, whole)
@@ -125,7 +125,7 @@ func (w *failing) Write(p []byte) (int, error) {
 
 func TestErrorOfTheWriterBelowIsKept(t *testing.T) {
 	w := New(&failing{after: 1})
-	block := make([]byte, BlockSize)
+	block := make([]byte, blockSize)
 	var err error
 	for range 3 {
 		_, err = w.Write(block)

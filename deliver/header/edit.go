@@ -24,8 +24,8 @@ type Edit struct {
 
 var received = []byte("Received:")
 
-// Edit returns the header as it is to be handed on, with the empty line at its end; Rest goes behind it. Line ends within it are those that
-// were received; what is added ends in CRLF.
+// Edit returns the header as it is to be handed on, with the empty line at its end; Rest goes behind it. Line ends
+// within it are those that were received; what is added ends in CRLF.
 func (b *Block) Edit(e Edit) []byte {
 	out := make([]byte, 0, len(b.text)+len(e.Received)+len(b.text)/8+256)
 	path, _ := b.returnPath(e.Rewrite, e.Host)

@@ -5,9 +5,10 @@ import "strings"
 // expand puts sender and recipients into a command for /bin/sh.
 //
 // As in the reference each is one argument in single quotes, single quotes within become "_", and recipients are joined
-// with blanks. In single quotes nothing is special to the shell. But the manual's "Do NOT enclose %F or %T in quotes" is
-// not always heeded, and a second pair of quotes opens what the first has closed. So wherever the place is not plainly outside of quotes, backquotes, $( and here-documents, every octet that a shell
-// could take for more than itself becomes "_" first.
+// with blanks. In single quotes nothing is special to the shell. But the manual's "Do NOT enclose %F or %T in quotes"
+// is not always heeded, and a second pair of quotes opens what the first has closed. So wherever the place is not
+// plainly outside of quotes, backquotes, $( and here-documents, every octet that a shell could take for more than
+// itself becomes "_" first.
 //
 // An argument that begins with "-" could be taken for an option: such an address is given in the equivalent form with
 // a quoted local part (RFC 5321, section 4.1.2).

@@ -2,13 +2,14 @@
 //
 // # Connection
 //
-// The sink connects when the first message comes, to the first host of the hunt list that greets it well, and keeps
-// the connection until Close, BatchLimit messages, or until it is lost; then the next message uses a new one. One that was idle for
-// long, because a server is slow, and was closed by the listener meanwhile costs no message. The phase up to the first MAIL (banner, EHLO or LHLO, HELO on a new connection where EHLO was refused, STARTTLS, AUTH)
-// is ours. From there on github.com/emersion/go-smtp speaks, over a net.Conn of ours which owns deadlines (RFC 5321,
-// section 4.5.3.2), limits on answers, the trace without credentials, the parameters of MAIL, pipelining and the
-// answers as they were sent. An answer without a code ends the connection: nobody could tell any more which answer
-// belongs to which command.
+// The sink connects when the first message comes, to the first host of the hunt list that greets it well, and keeps the
+// connection until Close, BatchLimit messages, or until it is lost; then the next message uses a new one. One that was
+// idle for long, because a server is slow, and was closed by the listener meanwhile costs no message. The phase up to
+// the first MAIL (banner, EHLO or LHLO, HELO on a new connection where EHLO was refused, STARTTLS, AUTH) is ours. From
+// there on github.com/emersion/go-smtp speaks, over a net.Conn of ours which owns deadlines (RFC 5321, section
+// 4.5.3.2), limits on answers, the trace without credentials, the parameters of MAIL, pipelining and the answers as
+// they were sent. An answer without a code ends the connection: nobody could tell any more which answer belongs to
+// which command.
 //
 // # Transaction
 //

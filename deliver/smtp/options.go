@@ -86,8 +86,8 @@ type Options struct {
 	Connect func(ctx context.Context, host, port string) (net.Conn, error)
 	// Timeouts that are not set have the values of RFC 5321.
 	Timeouts Timeouts
-	// Trace is told every line, without line end: '>' is ours, '<' the listener's, '*' about connections. The text of messages is left out
-	// (its end is ". (EOM)") and credentials are "*". Lines of the listener may contain any byte.
+	// Trace is told every line, without line end: '>' is ours, '<' the listener's, '*' about connections. The text of
+	// messages is left out (its end is ". (EOM)") and credentials are "*". Lines of the listener may contain any byte.
 	Trace func(dir byte, line string)
 	// Notice is told of hosts in the hunt list that did not answer while a later one did.
 	Notice func(lines []string)
