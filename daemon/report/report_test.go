@@ -151,6 +151,7 @@ func TestPeopleAreToldWhatTheServerSays(t *testing.T) {
 		{protocols.Fault{Kind: protocols.Auth, Reply: "NO [AUTHENTICATIONFAILED] wrong\x1b"}, `NO [AUTHENTICATIONFAILED] wrong\x1b`},
 		{protocols.Fault{Kind: protocols.Server, Reply: "NO no such folder", Detail: []string{"mailbox selection failed"}}, "NO no such folder"},
 		{protocols.Fault{Kind: protocols.Protocol, Reply: "* OK this is IMAP"}, "* OK this is IMAP"},
+		{protocols.Fault{Kind: protocols.Socket, Phase: protocols.LoggingIn, Op: "STARTTLS", Reply: "BAD no such command"}, "BAD no such command"},
 	} {
 		event := poll.Failed{Account: alice, Err: &tt.fault}
 		want := "fetchmail: the server says: " + tt.says + "\n"

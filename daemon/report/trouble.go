@@ -177,6 +177,7 @@ func (r *Reporter) server(e poll.Failed, f *protocols.Fault) {
 		return
 	case protocols.Socket:
 		if f.Phase == protocols.LoggingIn {
+			r.words(f) // of a server that refuses TLS
 			r.Complain("Socket or TLS error on %s", who)
 		}
 	default:

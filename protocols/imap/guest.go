@@ -283,7 +283,9 @@ func (g *guest) secure(ctx context.Context) error {
 		g.note("opportunistic upgrade to TLS failed, trying to continue")
 		return nil
 	case !a.ok():
-		return g.insecure(fmt.Errorf("server refuses STARTTLS: %q", printable([]byte(a.text))))
+		f := protocols.AsFault(g.insecure(errors.New("server refuses STARTTLS")))
+		f.Reply = a.status + " " + string(printable([]byte(a.text)))
+		return f
 	}
 	policy := g.o.TLS
 	if policy == nil {
