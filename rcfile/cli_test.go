@@ -225,3 +225,21 @@ func FuzzParseArgs(f *testing.F) {
 		}
 	})
 }
+
+// TestSilentIsSilentAboutTheLogfile: -s holds back that a log file is not used; everybody else is told.
+func TestSilentIsSilentAboutTheLogfile(t *testing.T) {
+	file, err := Parse("rc", []byte("poll mail.example.test proto pop3 user joe password x\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]int{"-L /nowhere": 1, "-s -L /nowhere": 0, "-N -L /nowhere": 1, "-s -N -L /nowhere": 0} {
+		line, err := ParseArgs(strings.Fields(args))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, warnings, err := Resolve(file, line, Env{User: "joe", LogFile: func(string) (exists, writable bool) { return false, false }})
+		if err != nil || c.LogFile != "" || len(warnings) != want {
+			t.Errorf("%s: %q, %v", args, warnings, err)
+		}
+	}
+}
