@@ -21,7 +21,7 @@ type keeper struct {
 	*program
 	plan   *plan.Plan
 	lock   *lock.Lock
-	seen   time.Time // last change of the run control file that we know of
+	seen   os.FileInfo // the run control file that we know of; nil: none
 	notify daemon.Notify
 	woken  atomic.Bool // this round was asked for
 	round  atomic.Int64
@@ -90,7 +90,11 @@ func judge(status int) daemon.Verdict {
 // changed tells whether the run control file has changed.
 func (k *keeper) changed() bool {
 	now := k.stamp()
-	if k.rc == "-" || now.IsZero() || now.Equal(k.seen) {
+	if k.rc == "-" || now == nil {
+		return false
+	}
+	// Two files that follow each other closely have the same time.
+	if k.seen != nil && now.ModTime().Equal(k.seen.ModTime()) && now.Size() == k.seen.Size() && os.SameFile(now, k.seen) {
 		return false
 	}
 	k.seen = now

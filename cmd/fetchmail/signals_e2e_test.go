@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"fetchmail/protocols/mailtest"
 	"fetchmail/protocols/mailtest/real"
@@ -67,8 +68,13 @@ func TestReloadAndTheLog(t *testing.T) {
 			t.Error(r)
 		}
 	})
+	stamp := time.Now()
 	reload := func(head, tail string) {
 		c.write(t, "new", "set daemon 3600\n"+head+strings.TrimSpace(refusedRC)+tail+"\n")
+		// All at one time, as files are that follow each other closely.
+		if err := os.Chtimes(filepath.Join(c.home, "new"), stamp, stamp); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.Rename(filepath.Join(c.home, "new"), filepath.Join(c.home, ".fetchmailrc")); err != nil {
 			t.Fatal(err)
 		}

@@ -278,11 +278,11 @@ func (p *program) poll(ctx context.Context, pl *plan.Plan) error {
 	return nil
 }
 
-// stamp is the time of the last change of the run control file.
-func (p *program) stamp() time.Time {
+// stamp is what tells one run control file from another; nil: there is none.
+func (p *program) stamp() os.FileInfo {
 	st, err := os.Stat(p.rc)
 	if err != nil {
-		return time.Time{}
+		return nil
 	}
-	return st.ModTime()
+	return st
 }
