@@ -32,6 +32,9 @@ const pipeSize = 64 << 10
 // pipePatience is how long we wait for a pipe to take that much. One that does not is smaller than usual.
 const pipePatience = 10 * time.Millisecond
 
+// maxSender is more than any sender has (RFC 5321, section 4.5.3.1.3: 256 octets); the limit of package smtp.
+const maxSender = 900
+
 // lingering is how long we wait for output of processes that an agent has left behind.
 const lingering = 2 * time.Second
 
@@ -92,7 +95,7 @@ func (s *Sink) Begin(ctx context.Context, e deliver.Envelope) (deliver.Delivery,
 	if err := ctx.Err(); err != nil {
 		return nil, &deliver.Fault{Kind: deliver.Local, Err: err}
 	}
-	if strings.ContainsRune(e.From, 0) { // no argument can hold it, and nobody could be told
+	if strings.ContainsRune(e.From, 0) || len(e.From) > maxSender { // no argument can hold it, and nobody could be told
 		e.From = ""
 	}
 	if strings.ContainsRune(strings.Join(e.To, ""), 0) {
@@ -188,7 +191,10 @@ func (d *delivery) Commit(ctx context.Context) (deliver.Outcome, error) {
 	if err == nil {
 		err = d.start()
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.E2BIG) && d.line != d.sink.opts.Command: // other messages have shorter addresses
+		return deliver.AllAtEnd(d.to, deliver.Deferred, deliver.Reply{Text: err.Error()}), nil
+	case err != nil:
 		return deferred, &deliver.Fault{Kind: deliver.Local, Stage: deliver.AtEnd, Outcome: deferred, Err: err}
 	}
 	defer context.AfterFunc(ctx, d.kill)()

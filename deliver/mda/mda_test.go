@@ -324,3 +324,17 @@ func BenchmarkMessages(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }
+
+// TestALineThatNoProcessTakes: what a stranger has written so long is about one message, not about the poll.
+func TestALineThatNoProcessTakes(t *testing.T) {
+	long := strings.Repeat("a", 256<<10)
+	s := New(Options{Command: "cat >/dev/null; : %F %T"})
+	o, err := send(s, deliver.Envelope{From: long + "@b", To: []string{"joe"}}, text)
+	if err != nil || !o.Delivered() {
+		t.Errorf("sender: %v, %v", o, err)
+	}
+	o, err = send(s, deliver.Envelope{From: "a@b", To: []string{long}}, text)
+	if err != nil || o.Delivered() || len(o.Status) != 1 || o.Status[0].Class != deliver.Deferred || o.Status[0].Reply.Text == "" {
+		t.Errorf("recipient: %v, %v", len(o.Status), err)
+	}
+}
