@@ -47,6 +47,7 @@ type Reporter struct {
 	open    bool   // a progress line is open
 	line    string // it, as far as it goes; for JSON and the bar
 	octets  int64  // of the message being read
+	alert   string // what Alert has told last
 	records records
 	bar     bar
 }
@@ -137,9 +138,13 @@ func (r *Reporter) Warn(text string) {
 
 // Alert tells people what a server wants them to know: RFC 3501, section 7.1, ALERT.
 func (r *Reporter) Alert(text string) {
-	if r.talkative() {
-		r.Warn("the server says: " + text)
+	if !r.talkative() {
+		return
 	}
+	r.Warn("the server says: " + text)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.alert = text
 }
 
 // Say writes a progress line that does not belong to an event.

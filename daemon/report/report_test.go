@@ -182,6 +182,15 @@ func TestPeopleAreToldTheAlertsOfTheServer(t *testing.T) {
 	}
 }
 
+func TestAnAlertIsToldOnce(t *testing.T) {
+	for reply, want := range map[string]int{"[ALERT] disk full": 1, "NO [ALERT] disk full": 1, "NO other": 2, "": 1} {
+		_, err := told(func(r *Reporter) { r.Explain = true; r.Alert("disk full") }, poll.Failed{Account: alice, Err: &protocols.Fault{Kind: protocols.Auth, Reply: reply}})
+		if n := strings.Count(err, "the server says: "); n != want {
+			t.Errorf("%q: %s", reply, err)
+		}
+	}
+}
+
 func TestTextFromOutsideIsHarmless(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"plain + text\t!", "plain + text\t!"},

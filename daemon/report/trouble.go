@@ -214,9 +214,10 @@ func (r *Reporter) reply(f *protocols.Fault) {
 	}
 }
 
-// words tells people what the server has said where the reference keeps it to itself.
+// words tells people what the server has said where the reference keeps it to itself, unless it was an alert.
 func (r *Reporter) words(f *protocols.Fault) {
-	if r.talkative() && f.Reply != "" {
+	alerted := r.alert != "" && strings.HasSuffix(f.Reply, r.alert)
+	if r.talkative() && f.Reply != "" && !alerted {
 		r.Complain("the server says: %s", Clean(f.Reply))
 	}
 }

@@ -106,7 +106,7 @@ type want struct {
 }
 
 func newFilter(c *wire.Conn, trace wire.Trace, limit time.Duration, tags int) *filter {
-	f := &filter{Conn: c, br: c.Reader(), trace: trace, limit: limit, tags: tags, news: make(chan struct{}, 1)}
+	f := &filter{Conn: c, br: c.Reader(), trace: trace, limit: limit, tags: tags, news: make(chan struct{}, 1), alert: func(string) {}}
 	f.wake = sync.NewCond(&f.mu)
 	f.box.reset()
 	return f
@@ -276,7 +276,7 @@ func (f *filter) show(line []byte) {
 }
 
 // text is what a server says, for people.
-func (f *filter) text(b []byte) string { return f.mask.Hide(string(printable(b))) }
+func (f *filter) text(b []byte) string { return shown(f.mask, b) }
 
 // skip throws a literal away.
 func (f *filter) skip(n int64) error {

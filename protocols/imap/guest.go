@@ -148,9 +148,7 @@ func (g *guest) codes(text []byte) {
 	case "CAPABILITY":
 		g.capabilities(args)
 	case "ALERT":
-		if g.o.Alert != nil {
-			g.o.Alert(g.mask.Hide(string(printable(rest))))
-		}
+		g.o.Alert(g.mask.Hide(string(rest)))
 	}
 }
 
@@ -177,7 +175,7 @@ func (g *guest) untagged(line []byte) error {
 	case "OK", "NO", "BAD", "PREAUTH":
 		g.codes(rest)
 	case "BYE":
-		return &byeError{g.mask.Hide(string(printable(rest)))}
+		return &byeError{shown(&g.mask, rest)}
 	default:
 		return g.skipLiterals(line)
 	}

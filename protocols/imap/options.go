@@ -51,7 +51,7 @@ type Options struct {
 	// one at a time.
 	Trace wire.Trace
 	// Warn takes lines for standard error that do not end the session; Alert the texts that a server wants shown
-	// (RFC 3501, section 7.1, ALERT). Both may be nil.
+	// (RFC 3501, section 7.1, ALERT), which may contain any byte. Both may be nil.
 	Warn, Alert func(text string)
 }
 
@@ -79,6 +79,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Warn == nil {
 		o.Warn = func(string) {}
+	}
+	if o.Alert == nil {
+		o.Alert = func(string) {}
 	}
 	return o
 }

@@ -65,6 +65,7 @@ func (f *filter) tagged(line []byte) {
 	}
 	status, text := word(rest)
 	code, _, text := statusCode(text)
+	f.warn(code, text)
 	switch s := strings.ToUpper(string(status)); s {
 	case "OK":
 		f.emit("%s OK done\r\n", c.lib)
@@ -136,15 +137,19 @@ func (f *filter) drop(line []byte) error {
 // status takes an untagged OK, NO or BAD: the library sees the two codes that it has to know, we the alert.
 func (f *filter) status(text []byte) {
 	code, args, rest := statusCode(text)
+	f.warn(code, rest)
 	switch string(code) {
 	case "UIDVALIDITY", "UIDNEXT":
 		if n, ok := number32(bytes.TrimSpace(args)); ok {
 			f.emit("* OK [%s %d] ok\r\n", code, n)
 		}
-	case "ALERT":
-		if f.alert != nil {
-			f.alert(f.text(rest))
-		}
+	}
+}
+
+// warn passes on the text behind the code ALERT.
+func (f *filter) warn(code, text []byte) {
+	if string(code) == "ALERT" {
+		f.alert(f.mask.Hide(string(text)))
 	}
 }
 

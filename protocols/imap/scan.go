@@ -3,6 +3,8 @@ package imap
 import (
 	"bytes"
 	"strconv"
+
+	"fetchmail/protocols/auth"
 )
 
 // word splits off the first word, which ends at a blank.
@@ -125,6 +127,9 @@ func isAtom(b []byte) bool {
 	}
 	return len(b) > 0
 }
+
+// shown is what a server says, for people. What mask hides is hidden first: it has its own bytes and length.
+func shown(mask *auth.Mask, b []byte) string { return string(printable([]byte(mask.Hide(string(b))))) }
 
 // printable makes text of a server fit for the library's and our own eyes: one line, printable ASCII, not over-long.
 func printable(b []byte) []byte {
