@@ -67,13 +67,18 @@ func (p *parsing) hintQuotes(at token) string {
 		}
 		raw := p.scan.src[t.start:t.end]
 		switch {
-		case t.kind == tokWord && strings.ContainsAny(raw[:1], `"'`), t.kind == tokQuoted && t.end == p.current[i+1].start && p.current[i+1].kind != tokEqual:
+		case t.kind == tokWord && strings.ContainsAny(raw[:1], `"'`), t.kind == tokQuoted && joined(t, p.current[i+1]):
 			return "a quote before this is not closed, or has something directly behind it"
 		case t.kind == tokWord && typographic(raw):
 			return "typographic quotes do not quote: use \" or '"
 		}
 	}
 	return ""
+}
+
+// joined tells whether a token has something directly behind it, other than the end of the file or the "=" of a mapping.
+func joined(t, next token) bool {
+	return t.end == next.start && next.kind != tokEqual && next.kind != tokEOF
 }
 
 // typographic tells whether a word begins with one of the quotes that word processors make.

@@ -12,6 +12,9 @@ import (
 func Check(c *rcfile.Config) error {
 	var errs []error
 	for _, s := range c.Servers {
+		if !s.Active {
+			continue
+		}
 		for _, u := range s.Users {
 			a := &account{config: c, server: s, user: u}
 			errs = append(errs, a.check())
