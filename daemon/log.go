@@ -20,6 +20,7 @@ type LogFile struct {
 	path   string
 	mu     sync.Mutex
 	f      *os.File
+	out    io.Writer // leads to f
 	looked time.Time
 }
 
@@ -33,7 +34,7 @@ func OpenLog(path string) (*LogFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &LogFile{path: path, f: f, looked: time.Now()}, nil
+	return &LogFile{path: path, f: f, out: Outlet(f), looked: time.Now()}, nil
 }
 
 func openLog(path string, flag int) (*os.File, error) {
@@ -55,7 +56,7 @@ func (l *LogFile) Write(b []byte) (int, error) {
 			l.reopen(0) // if that fails, the old file is better than none
 		}
 	}
-	return l.f.Write(b)
+	return l.out.Write(b)
 }
 
 func (l *LogFile) rotated() bool {
@@ -80,7 +81,7 @@ func (l *LogFile) reopen(flag int) error {
 		return err
 	}
 	l.f.Close()
-	l.f = f
+	l.f, l.out = f, Outlet(f)
 	return nil
 }
 

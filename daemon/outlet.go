@@ -25,16 +25,19 @@ func Outlet(w io.Writer) io.Writer {
 	if fi, err := f.Stat(); err != nil || fi.Mode()&(fs.ModeNamedPipe|fs.ModeSocket) == 0 {
 		return w
 	}
-	return &outlet{File: f, limit: slowReader}
+	return &outlet{file: f, limit: slowReader}
 }
 
-// outlet is a pipe or a socket.
+// outlet is a pipe or a socket. It has no other way to write than Write.
 type outlet struct {
-	*os.File
+	file  *os.File
 	limit time.Duration
 	mu    sync.Mutex
 	stuck bool // the last write was lost
 }
+
+// Stat tells what kind of file it is.
+func (o *outlet) Stat() (fs.FileInfo, error) { return o.file.Stat() }
 
 // atOnce is what a pipe takes without waiting once it is ready, octets: POSIX, PIPE_BUF.
 const atOnce = 4096
@@ -46,7 +49,7 @@ func (o *outlet) Write(b []byte) (n int, err error) {
 		if o.stuck = !o.ready(); o.stuck {
 			return n, os.ErrDeadlineExceeded
 		}
-		m, err := o.File.Write(b[n:min(len(b), n+atOnce)])
+		m, err := o.file.Write(b[n:min(len(b), n+atOnce)])
 		if n += m; err != nil {
 			return n, err
 		}
@@ -61,7 +64,7 @@ func (o *outlet) ready() bool {
 		end = time.Time{}
 	}
 	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(o.Fd()), Events: unix.POLLOUT}}, int(max(time.Until(end), 0).Milliseconds()))
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(o.file.Fd()), Events: unix.POLLOUT}}, int(max(time.Until(end), 0).Milliseconds()))
 		if !errors.Is(err, unix.EINTR) {
 			return n > 0 || err != nil
 		}

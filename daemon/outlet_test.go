@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A reader that stops to read makes a daemon wait once, and gets what comes after it goes on.
@@ -54,5 +56,31 @@ func TestOutletLeavesOtherFilesAlone(t *testing.T) {
 		if Outlet(w) != w {
 			t.Errorf("%T is wrapped", w)
 		}
+	}
+}
+
+// TestLogFileThatIsAPipe: the log may go to a reader, too.
+func TestLogFileThatIsAPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	l, err := OpenLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	o, ok := l.out.(*outlet)
+	if !ok {
+		t.Fatalf("%T", l.out)
+	}
+	o.limit = time.Millisecond
+	if n, err := l.Write(make([]byte, 1<<20)); n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d octets, %v", n, err)
 	}
 }
