@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -217,7 +218,8 @@ func TestStaleDotLockIsBroken(t *testing.T) {
 		lock := filepath.Join(t.TempDir(), "lock")
 		os.WriteFile(lock, []byte(c.lock), 0o600)
 		now := time.Now()
-		if young, older := isStale(lock, host, now), isStale(lock, host, now.Add(2*staleLock)); young != c.young || older != c.older {
+		_, young := isStale(lock, host, now)
+		if _, older := isStale(lock, host, now.Add(2*staleLock)); young != c.young || older != c.older {
 			t.Errorf("lock %q is stale: %v, later %v", c.lock, young, older)
 		}
 	}
@@ -233,6 +235,31 @@ func TestStaleDotLockIsBroken(t *testing.T) {
 		t.Error(err)
 	}
 	alone(t, path)
+}
+
+// Two programs see a stale lock; the slower one leaves alone what the faster one has made.
+func TestStaleDotLockIsBrokenOnce(t *testing.T) {
+	dir := t.TempDir()
+	lock, aside := filepath.Join(dir, "mbox.lock"), filepath.Join(dir, "aside")
+	os.WriteFile(lock, nil, 0o600)
+	old := time.Now().Add(-2 * staleLock)
+	os.Chtimes(lock, old, old)
+	seen, stale := isStale(lock, "here", time.Now())
+	if !stale {
+		t.Fatal("not stale")
+	}
+	os.Remove(lock)
+	os.WriteFile(lock, []byte("1:here"), 0o600)
+	takeAway(lock, seen, aside)
+	if got, err := os.ReadFile(lock); err != nil || string(got) != "1:here" {
+		t.Errorf("the new lock: %q, %v", got, err)
+	}
+	os.Remove(aside)
+	seen, _ = isStale(lock, "here", time.Now())
+	takeAway(lock, seen, aside)
+	if _, err := os.Stat(lock); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the stale lock: %v", err)
+	}
 }
 
 // flock(1) and lockf(3) of other programs: an fcntl lock held by a child process.
