@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -90,5 +91,31 @@ func TestSystemdIsToldHowTheDaemonIs(t *testing.T) {
 	defer mu.Unlock()
 	if i := slices.IndexFunc(heard, func(s string) bool { return strings.HasPrefix(s, "READY") }); i > 2 {
 		t.Errorf("ready late: %q", heard[:i+1])
+	}
+}
+
+// TestUnitsTellACrashFromAnEnd is about the exit status of a program whose runtime gives up, as it does here because it
+// may not have threads: 2, as that of a poll without a connection, after which systemd would not start it again.
+func TestUnitsTellACrashFromAnEnd(t *testing.T) {
+	for _, name := range []string{"fetchmail.service", "user/fetchmail.service"} {
+		unit, err := os.ReadFile(filepath.Join("../../contrib/systemd", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newClient(t, "/bin/bash")
+		var success []string
+		for line := range strings.Lines(string(unit)) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			switch {
+			case key == "SuccessExitStatus":
+				success = strings.Fields(value)
+			case key == "Environment" && !strings.HasPrefix(value, "HOME="):
+				c.env = append(c.env, value)
+			}
+		}
+		r := c.run(t, "-c", "ulimit -c 0 -u 1; exec "+binary(t)+" --version")
+		if !strings.Contains(r.stderr, "fatal error: newosproc") || slices.Contains(success, strconv.Itoa(r.code)) {
+			t.Errorf("%s has %q for success: %s", name, success, r)
+		}
 	}
 }
