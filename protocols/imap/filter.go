@@ -25,6 +25,8 @@ const (
 	maxNoise = 32 << 20
 	// maxResync is how many octets are thrown away to find the end of a message whose literal was announced too small.
 	maxResync = 1 << 30
+	// maxAlerts is how many texts of a session are passed on to people, who have them in their log.
+	maxAlerts = 100
 )
 
 var (

@@ -56,6 +56,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	if o.Trace != nil {
 		o.Trace = serial(o.Trace)
 	}
+	o.Alert = limited(o.Alert)
 	conn, err := o.Dialer.Dial(ctx, o.Host, o.Service)
 	if err != nil {
 		return nil, protocols.Undialed(err)
@@ -83,6 +84,16 @@ func serial(t wire.Trace) wire.Trace {
 		mu.Lock()
 		defer mu.Unlock()
 		t(d, text)
+	}
+}
+
+// limited passes on the first maxAlerts texts. It is called by one goroutine at a time.
+func limited(alert func(string)) func(string) {
+	n := 0
+	return func(text string) {
+		if n++; n <= maxAlerts {
+			alert(text)
+		}
 	}
 }
 

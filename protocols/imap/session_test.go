@@ -782,6 +782,23 @@ func TestHostileServersBeforeTheLogin(t *testing.T) {
 	}
 }
 
+// What a server says reaches a log.
+func TestAlertsAreToldUpToALimit(t *testing.T) {
+	s := mailtest.NewIMAP()
+	many := slices.Repeat([]string{"* OK [ALERT] beware"}, 300)
+	s.On("CAPABILITY", mailtest.IMAPReply(append(many, "* CAPABILITY IMAP4rev1", "TAG OK done")...))
+	s.On("SELECT", mailtest.IMAPReply(append(many, "* 0 EXISTS", "TAG OK done")...))
+	start(t, s)
+	o := options(s)
+	told := 0
+	o.Alert = func(string) { told++ }
+	session, _ := opened(t, o)
+	session.Close()
+	if told != maxAlerts {
+		t.Errorf("%d alerts are told", told)
+	}
+}
+
 // RFC 3501, section 6.2.1: what was learned before TLS is forgotten, also where nothing comes in its place.
 func TestCapabilitiesFromBeforeTLSAreForgotten(t *testing.T) {
 	ca := mailtest.NewCA(t, "test CA")
