@@ -149,7 +149,7 @@ func (c *outsider) expectMetric(when, metric string) {
 
 // brokenFiles are a status file that somebody has spoiled, and a mistake in the run control file.
 func (c *outsider) brokenFiles() {
-	late := regexp.MustCompile(`"next_poll":"[^"]*"`).ReplaceAllString(c.read(c.t, ".fetchmail.status"), `"next_poll":"2026-01-02T03:04:05Z"`)
+	late := regexp.MustCompile(`"next_poll":"[^"]*"`).ReplaceAllString(c.read(c.t, ".fetchmail.status"), `"next_poll":"2001-01-02T03:04:05Z"`)
 	c.write(c.t, ".fetchmail.status", late)
 	c.expect("--status", 1, "polls every 3600 seconds, next poll overdue for ")
 	c.expect("--healthcheck", 1, "the next poll is overdue for ")
