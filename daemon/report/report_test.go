@@ -182,6 +182,18 @@ func TestPeopleAreToldTheAlertsOfTheServer(t *testing.T) {
 	}
 }
 
+// With -v each attempt to connect is told as it fails, and once more in the list of them.
+func TestAttemptsAreToldTwiceWithV(t *testing.T) {
+	for _, e := range []poll.Event{poll.Bounced{To: "x", Err: noListener}, poll.Unsent{To: "joe", Err: noListener}, poll.Failed{Account: alice, Err: noListener}} {
+		_, err := told(func(r *Reporter) { r.Verbose = 1 }, e)
+		if want := "fetchmail: y\nfetchmail: Connection errors for this poll:\nname 0: y\n"; !strings.HasPrefix(err, want) {
+			t.Errorf("%T: %s", e, err)
+		}
+	}
+}
+
+var noListener = &deliver.Fault{Kind: deliver.Unreachable, Detail: []string{"Connection errors for this poll:", "name 0: y", "SMTP connect to localhost failed"}}
+
 func TestAnAlertIsToldOnce(t *testing.T) {
 	for reply, want := range map[string]int{"[ALERT] disk full": 1, "NO [ALERT] disk full": 1, "NO other": 2, "": 1} {
 		_, err := told(func(r *Reporter) { r.Explain = true; r.Alert("disk full") }, poll.Failed{Account: alice, Err: &protocols.Fault{Kind: protocols.Auth, Reply: reply}})

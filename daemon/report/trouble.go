@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"fetchmail/daemon/poll"
@@ -76,11 +77,9 @@ func (r *Reporter) bounced(e poll.Bounced) {
 	case e.Err == nil:
 		r.Complain("mail from MAILER-DAEMON@%s bounced to %s", r.Host, Clean(e.To))
 	case errors.As(e.Err, &f) && len(f.Detail) > 0:
-		for _, l := range f.Detail {
-			if !strings.HasPrefix(l, "SMTP connect to") { // the reference says so of the sink alone
-				r.connection([]string{l})
-			}
-		}
+		r.connection(slices.DeleteFunc(slices.Clone(f.Detail), func(l string) bool {
+			return strings.HasPrefix(l, "SMTP connect to") // the reference says so of the sink alone
+		}))
 	default:
 		r.Complain("cannot send a report to %s: %s", Clean(e.To), Clean(e.Err.Error()))
 	}
