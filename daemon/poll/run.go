@@ -174,7 +174,7 @@ func (r *run) hooked(ctx context.Context) error {
 	if err == nil && !r.again && r.outcome() == Success {
 		return late
 	}
-	if late != nil {
+	if late != nil && ctx.Err() == nil {
 		r.tellFailed(late)
 	}
 	return err

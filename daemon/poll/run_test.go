@@ -589,6 +589,24 @@ func TestPostconnectFollowsEverySession(t *testing.T) {
 	}
 }
 
+// TestStoppedInPostconnect: that we end the command ourselves is no failure of it.
+func TestStoppedInPostconnect(t *testing.T) {
+	for _, mail := range []int{0, 1} {
+		w := &world{mail: letters(mail)}
+		j := w.job(Rules{})
+		stop := make(chan struct{})
+		j.After = func(ctx context.Context) error {
+			close(stop)
+			<-ctx.Done()
+			return &HookError{When: "post", Err: context.Cause(ctx)}
+		}
+		res := j.Run(t.Context(), stop)
+		if failed := slices.ContainsFunc(w.events, func(e Event) bool { _, is := e.(Failed); return is }); failed || res.Err != nil {
+			t.Errorf("%d messages: %+v, %v", mail, res, w.events)
+		}
+	}
+}
+
 // TestABadHeaderIsNoRefusal: nobody has got the message, and so it stays, with no softbounce, too.
 func TestABadHeaderIsNoRefusal(t *testing.T) {
 	for _, soft := range []bool{true, false} {
