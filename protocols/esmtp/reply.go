@@ -37,19 +37,20 @@ var (
 	errEndless = fmt.Errorf("%w: it has no end", errSyntax)
 )
 
-// readReply reads one reply; every line of it is shown before anything else becomes of it.
-func readReply(in *bufio.Reader, show func(line string)) (Reply, error) {
+// readReply reads one reply; every line of it is shown before anything else becomes of it. show returns what may be seen of
+// the line, in errors too.
+func readReply(in *bufio.Reader, show func(line string) string) (Reply, error) {
 	var r Reply
 	for len(r.Lines) < maxLines {
 		line, err := readLine(in)
 		if err != nil {
 			return r, err
 		}
-		show(line)
+		seen := show(line)
 		r.last = line
 		code, text, more, ok := parseLine(line)
 		if !ok || r.Code != 0 && code != r.Code {
-			return r, fmt.Errorf("%w: %q", errSyntax, line)
+			return r, fmt.Errorf("%w: %q", errSyntax, seen)
 		}
 		r.Code, r.Lines = code, append(r.Lines, text)
 		if !more {

@@ -9,7 +9,10 @@ import (
 
 func read(text string) (Reply, []string, error) {
 	var shown []string
-	r, err := readReply(bufio.NewReader(strings.NewReader(text)), func(l string) { shown = append(shown, l) })
+	r, err := readReply(bufio.NewReader(strings.NewReader(text)), func(l string) string {
+		shown = append(shown, l)
+		return l
+	})
 	return r, shown, err
 }
 

@@ -170,11 +170,13 @@ func (s *Session) send(protocol, line, shown string) error {
 
 // receive reads a reply. What is in a challenge is not shown.
 func (s *Session) receive(protocol, op string) (Reply, error) {
-	r, err := readReply(s.conn.Reader(), func(line string) {
+	r, err := readReply(s.conn.Reader(), func(line string) string {
 		if len(line) > 3 && line[:3] == "334" {
 			line = "334 *"
 		}
-		s.trace(protocol, wire.Received, s.mask.Hide(line))
+		line = s.mask.Hide(line)
+		s.trace(protocol, wire.Received, line)
+		return line
 	})
 	s.last = r
 	s.broken = s.broken || errors.Is(err, errEndless)

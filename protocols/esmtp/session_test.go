@@ -210,6 +210,8 @@ func TestNothingIsSaidInClearThatWasToBeProtected(t *testing.T) {
 	}
 }
 
+const secret = `s3"cret!`
+
 // SECURITY: secrets in traces and errors, exchanges without end.
 func TestLogin(t *testing.T) {
 	long := strings.Repeat("QUJD", 5000)
@@ -222,7 +224,7 @@ func TestLogin(t *testing.T) {
 		{"granted", nil, true, 0},
 		{"refused", mailtest.PushReply("535 wrong"), false, 0},
 		{"refused after the response", mailtest.PushChallenge("PHhAeT4=", "535 wrong"), false, 0},
-		{"refused with what we said", func(c *mailtest.PushConn) error { return c.Say("535 " + c.Line + " secret s3cret!") }, false, 0},
+		{"refused with what we said", func(c *mailtest.PushConn) error { return c.Say("535 " + c.Line + " secret " + secret) }, false, 0},
 		{"an empty challenge", mailtest.PushChallenge("", "501 cancelled"), false, 0},
 		{"not base64", mailtest.PushChallenge("!!!", "501 cancelled"), false, 0},
 		{"success at once", mailtest.PushReply("235 ok"), true, 0}, // CRAM-MD5 proves nothing of the server
@@ -234,7 +236,7 @@ func TestLogin(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t, func(s *mailtest.Push) { s.Password = "s3cret!" })
+			p := newPlace(t, func(s *mailtest.Push) { s.Password = secret })
 			if tt.act != nil {
 				p.On("AUTH", tt.act)
 			}
@@ -243,7 +245,7 @@ func TestLogin(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Leave()
-			err = s.Login(mechanism(t, "CRAM-MD5"), "s3cret!")
+			err = s.Login(mechanism(t, "CRAM-MD5"), secret)
 			var no *auth.Refusal
 			if tt.ok != (err == nil) || tt.kind != kindOf(err) || !tt.ok && tt.kind == 0 && !errors.As(err, &no) {
 				t.Errorf("%v", err)
@@ -255,24 +257,27 @@ func TestLogin(t *testing.T) {
 			}
 		})
 	}
-	p := newPlace(t, func(s *mailtest.Push) { s.Password = "s3cret!" })
-	p.On("AUTH", func(c *mailtest.PushConn) error {
-		return c.Say("535 I do not know " + strings.Fields(c.Line)[2] + " s3cret!")
-	})
-	s, err := esmtp.Open(t.Context(), p.o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = s.Login(mechanism(t, "PLAIN"), "s3cret!")
-	s.Leave()
-	if all := strings.Join(p.trace, "\n") + err.Error(); strings.Contains(all, "AGFsaWNl") || strings.Contains(all, "s3cret") || !strings.Contains(all, "AUTH PLAIN *\n") {
-		t.Errorf("%s", all)
+	for _, code := range []string{"535", "nonsense:"} {
+		p := newPlace(t, func(s *mailtest.Push) { s.Password = secret })
+		p.On("AUTH", func(c *mailtest.PushConn) error {
+			return c.Say(code + " I do not know " + strings.Fields(c.Line)[2] + " " + secret)
+		})
+		s, err := esmtp.Open(t.Context(), p.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Login(mechanism(t, "PLAIN"), secret)
+		s.Leave()
+		all := strings.Join(append(p.trace, protocols.AsFault(err).Detail...), "\n") + err.Error()
+		if strings.Contains(all, "AGFsaWNl") || strings.Contains(all, "s3") || !strings.Contains(all, "AUTH PLAIN *\n") {
+			t.Errorf("%s", all)
+		}
 	}
 }
 
 func mechanism(t *testing.T, name string) sasl.Client {
 	t.Helper()
-	m, err := auth.New(name, "alice", "s3cret!", auth.Server{})
+	m, err := auth.New(name, "alice", secret, auth.Server{})
 	if err != nil {
 		t.Fatal(err)
 	}
