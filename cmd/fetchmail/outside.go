@@ -12,6 +12,7 @@ import (
 	"fetchmail/daemon/metrics"
 	"fetchmail/daemon/plan"
 	"fetchmail/daemon/poll"
+	"fetchmail/daemon/report"
 	"fetchmail/daemon/status"
 )
 
@@ -145,7 +146,7 @@ func headline(s *status.Status, now time.Time) string {
 	default:
 		next = "next poll in " + status.Span(d)
 	}
-	return fmt.Sprintf("fetchmail %s has been running for %s at %d, polls every %d seconds, %s.", s.Version,
+	return fmt.Sprintf("fetchmail %s has been running for %s at %d, polls every %d seconds, %s.", report.Clean(s.Version),
 		status.Span(now.Sub(s.Started)), s.PID, s.Interval, next)
 }
 

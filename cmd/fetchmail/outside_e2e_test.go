@@ -150,8 +150,11 @@ func (c *outsider) expectMetric(when, metric string) {
 // brokenFiles are a status file that somebody has spoiled, and a mistake in the run control file.
 func (c *outsider) brokenFiles() {
 	late := regexp.MustCompile(`"next_poll":"[^"]*"`).ReplaceAllString(c.read(c.t, ".fetchmail.status"), `"next_poll":"2001-01-02T03:04:05Z"`)
+	late = regexp.MustCompile(`"version":"[^"]*"`).ReplaceAllString(late, `"version":"1\u001b[2J"`)
 	c.write(c.t, ".fetchmail.status", late)
-	c.expect("--status", 1, "polls every 3600 seconds, next poll overdue for ")
+	if r := c.expect("--status", 1, "polls every 3600 seconds, next poll overdue for "); strings.ContainsRune(r.stdout, 0x1b) {
+		c.t.Errorf("control characters: %q", r.stdout)
+	}
 	c.expect("--healthcheck", 1, "the next poll is overdue for ")
 	c.write(c.t, ".fetchmail.status", "{")
 	c.expect("--status", 6, "cannot read the status of the daemon at ")
