@@ -36,7 +36,7 @@ func (s *Sink) at(h host, to string) string {
 // them there and many a listener stumbles over them. What else is wrong with an address the listener may say.
 func checkAddress(a string) error {
 	if len(a) > maxAddress {
-		return fmt.Errorf("address of %d octets", len(a))
+		return fmt.Errorf("an address of %d octets is too long", len(a))
 	}
 	if strings.ContainsAny(a, "\r\n\x00") {
 		return fmt.Errorf("control character in address %q", a)
