@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -142,6 +143,56 @@ func TestManyRecipientsDoNotBlock(t *testing.T) {
 	s.Close()
 	if n := <-got; err != nil || !o.Delivered() || n != len(e.To) {
 		t.Errorf("%d of %d recipients, %v", n, len(e.To), err)
+	}
+}
+
+// Refusals in recipients that go out in several groups belong to those who were refused, and to no other message.
+func TestRefusalsInSeveralGroups(t *testing.T) {
+	e := deliver.Envelope{From: "a@b.example", Fallback: "boss"}
+	for i := range 20 {
+		e.To = append(e.To, fmt.Sprintf("user%d@%s.example", i, strings.Repeat("x", 700)))
+	}
+	twelfth := strings.Split(strings.Repeat("|", 11)+"450 no", "|")
+	for _, c := range []struct {
+		name      string
+		replies   replies
+		sessions  int
+		delivered bool
+		stage     deliver.Stage // of all that were refused
+		refused   int           // or deferred
+	}{
+		{"MAIL refused", replies{"mail": {"550 no"}, "rcpt": slices.Repeat([]string{"503 mail first"}, 5)}, 1, false, deliver.AtMail, 20},
+		{"all refused", replies{"rcpt": slices.Repeat([]string{"550 no"}, 20)}, 1, true, deliver.AtRcpt, 20},
+		{"some refused", replies{"rcpt": slices.Repeat([]string{"550 no", ""}, 10)}, 1, true, deliver.AtRcpt, 10},
+		{"one deferred", replies{"rcpt": twelfth}, 1, false, deliver.AtRcpt, 1},
+		{"cut off", replies{"rcpt": append(slices.Clone(twelfth[:11]), "drop")}, 2, false, deliver.AtRcpt, 11},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := start(t, mailtest.SMTPOptions{Replies: c.replies})
+			var writes []string
+			s := sinkTo(t, srv, Options{Dial: dialRemote(&writes)})
+			o, err := send(s, e, text)
+			n := 0
+			for i, st := range o.Status {
+				if st.Class == deliver.Accepted {
+					continue
+				}
+				if n++; st.Stage != c.stage || st.To != e.To[i] {
+					t.Errorf("%d: %v", i, st)
+				}
+			}
+			if o.Delivered() != c.delivered || n != c.refused {
+				t.Errorf("%d refused, %v", n, err)
+			}
+			for _, w := range writes {
+				if strings.Count(w, "RCPT") > 0 && len(w) > maxGroup+maxAddress {
+					t.Errorf("%d octets in one go", len(w))
+				}
+			}
+			if o, err := send(s, envelope, text); err != nil || !o.Delivered() || len(srv.Sessions()) != c.sessions {
+				t.Errorf("second message: %s, %v, %d sessions", show(o), err, len(srv.Sessions()))
+			}
+		})
 	}
 }
 
