@@ -184,6 +184,9 @@ func TestRefusalsInSeveralGroups(t *testing.T) {
 			if o.Delivered() != c.delivered || n != c.refused {
 				t.Errorf("%d refused, %v", n, err)
 			}
+			if c.stage == deliver.AtMail && len(writes) != 3 { // EHLO, MAIL and the first group, RSET
+				t.Errorf("written: %.50q", writes)
+			}
 			for _, w := range writes {
 				if strings.Count(w, "RCPT") > 0 && len(w) > maxGroup+maxAddress {
 					t.Errorf("%d octets in one go", len(w))
