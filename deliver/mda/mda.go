@@ -32,8 +32,9 @@ const pipeSize = 64 << 10
 // pipePatience is how long we wait for a pipe to take that much. One that does not is smaller than usual.
 const pipePatience = 10 * time.Millisecond
 
-// maxSender is more than any sender has (RFC 5321, section 4.5.3.1.3: 256 octets); the limit of package smtp.
-const maxSender = 900
+// maxSender is far more than any sender has (RFC 5321, section 4.5.3.1.3: 256 octets), and leaves room in a command line,
+// which is one argument of the shell: 128 KB, execve(2).
+const maxSender = 16 << 10
 
 // lingering is how long we wait for output of processes that an agent has left behind.
 const lingering = 2 * time.Second
