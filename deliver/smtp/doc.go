@@ -16,8 +16,9 @@
 // MAIL, all RCPT, DATA, the text, final dot. A refusal at any point is answered with RSET, except LMTP's after the dot.
 // A temporary refusal of one recipient defers the message for all. If all recipients were refused for good,
 // Envelope.Fallback gets a RCPT in the same transaction. Towards a listener on another machine (or behind a tunnel,
-// which its answers give away) that offers PIPELINING (RFC 2920) MAIL and RCPT go out together, some KB at a
-// time, and DATA with them if there is one recipient only; with more, a recipient's temporary refusal must be known before the text can be begun.
+// which its answers give away) that offers PIPELINING (RFC 2920) MAIL and RCPT go out together, some KB at a time, and
+// DATA with them if there is one recipient only; with more, a recipient's temporary refusal must be known before the
+// text can be begun.
 //
 // # Addresses
 //
