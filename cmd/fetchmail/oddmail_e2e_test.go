@@ -83,7 +83,7 @@ func (f arrival) onPurpose(g arrival, raw []byte, proto, sink, user string) arri
 	return f
 }
 
-// withoutDots takes away the second dots that the reference leaves in the header towards an MDA.
+// withoutDots takes away the second dots that the reference leaves in the header towards an MDA, but for its first line.
 func withoutDots(text string) string {
 	blank := "\n\n"
 	if strings.Contains(text, "\r\n") {
@@ -93,7 +93,7 @@ func withoutDots(text string) string {
 	if !found {
 		blank = ""
 	}
-	return strings.ReplaceAll(head, "\n..", "\n.") + blank + body
+	return strings.NewReplacer("DATE\n..", "DATE\n..", "\n..", "\n.").Replace(head) + blank + body
 }
 
 // sameOnPurpose tells whether two texts differ only as they have to.
@@ -149,7 +149,7 @@ const cutSender = 766
 var (
 	dotBehindCR = regexp.MustCompile(`(\r)\.(\r|\n)`)
 	foldedPath  = regexp.MustCompile(`(?im)^return-path:[^\n]*\n[ \t]`)
-	openWord    = regexp.MustCompile(`=\?[^?\n]*\?[bB]\?(?:[^?\n]|\?[^=])*(?:\n|$)`)
+	openWord    = regexp.MustCompile(`=\?[^?\n]*\?[bB]\?(?:[^?\n]|\?[^=])*\??(?:\n|$)`)
 	leadingDots = regexp.MustCompile(`(?m)^\.+`)
 )
 
