@@ -2,6 +2,7 @@ package plan
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"fetchmail/rcfile"
@@ -39,5 +40,46 @@ func TestAChangedConfigurationKeepsWhatIsKnownOfAnAccount(t *testing.T) {
 	}
 	if err := p.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTheRecordOfAnAccountHasOneNameWhateverIsPolled: a poll of a server that is named on the command line, or of a file
+// with a skip before another entry, has to find what the other polls have recorded.
+func TestTheRecordOfAnAccountHasOneNameWhateverIsPolled(t *testing.T) {
+	entries := []struct {
+		protocol      rcfile.Protocol
+		service, host string
+	}{
+		{rcfile.IMAP, "", "mail.example.test"}, // records have a folder
+		{rcfile.POP3, "", "mail.example.test"},
+		{rcfile.POP3, "2110", "mail.example.test:2110"},
+		{rcfile.POP3, "", "mail.example.test"},
+		{rcfile.IMAP, "2143", "mail.example.test:2143"},
+	}
+	for polled := range 1 << len(entries) {
+		c := &rcfile.Config{IDFile: filepath.Join(t.TempDir(), "ids")}
+		var want []string
+		for i, e := range entries {
+			active := polled>>i&1 == 1
+			if active {
+				want = append(want, e.host)
+			}
+			c.Servers = append(c.Servers, &rcfile.Server{Name: "mail.example.test", Service: e.service, Protocol: e.protocol,
+				Active: active, Users: []*rcfile.User{{Remote: "alice"}}})
+		}
+		p, err := New(c, Facts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, task := range p.Tasks {
+			got = append(got, task.account.recordHost)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("polls %05b: records of %q, should be %q", polled, got, want)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

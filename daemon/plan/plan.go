@@ -182,7 +182,7 @@ type Plan struct {
 	ledger *ledger.Ledger
 	// ledgers are all records that were in force, by file: a watched mailbox of a plan before may have a message in hand.
 	ledgers map[string]*ledger.Ledger
-	ports   map[string]string // of each user@host, the service that was seen first
+	ports   map[string]string // of each user@host, for IMAP with a slash behind it, the service that was seen first
 	// memories are what outlives a poll, of each account by its name in the record.
 	memories map[string]*poll.Memory
 }
@@ -238,6 +238,9 @@ func (p *Plan) fill(c *rcfile.Config, f Facts, known map[string]*poll.Memory) er
 	ids := map[string]int{}
 	for _, s := range c.Servers {
 		if !s.Active {
+			for _, u := range s.Users {
+				p.recordHost(s, u) // those behind have the names that they have when all are polled
+			}
 			continue
 		}
 		var g *gate
@@ -281,9 +284,12 @@ func (p *Plan) settle(daemon bool) {
 
 // recordHost is the host part of an account in the record: the name that is contacted, as in the reference. Two
 // servers behind one name (tunnels) must not share a record, because they may give equal UIDs: all but the first get
-// their port added.
+// their port added. With IMAP a record has the folder in its name, without it has none.
 func (p *Plan) recordHost(s *rcfile.Server, u *rcfile.User) string {
 	key := u.Remote + "@" + s.Host()
+	if s.Protocol == rcfile.IMAP {
+		key += "/"
+	}
 	first, known := p.ports[key]
 	if !known {
 		p.ports[key] = s.Service
